@@ -1,6 +1,6 @@
 """Connections and transactions: where SQLite and PostgreSQL differ, so that no store has to know.
 
-A transaction that must survive a power cut says `durable=True`; a claim, which may be lost, does not.
+A transaction that must survive a power cut is durable; a claim, which may be lost, is not.
 """
 
 import threading
@@ -69,8 +69,8 @@ class Database:
         """One writing transaction. SQLite takes its write lock at once (BEGIN IMMEDIATE), because
         a read that becomes a write fails with SQLITE_BUSY_SNAPSHOT without waiting."""
         engine = self._full if durable else self._normal
-        with _translated(), self._lock(), engine.connect() as connection:
-            connection = connection.execution_options(begin="IMMEDIATE")
+        with _translated(), self._lock(), engine.connect() as opened:
+            connection = opened.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 if not self.is_sqlite and not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
@@ -103,11 +103,10 @@ class Database:
             yield
 
     def _open_postgresql(self) -> sa.Engine:
-        engine = sa.create_engine(
+        return sa.create_engine(
             self.url, pool_pre_ping=True, pool_size=20, max_overflow=20,
             connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
         )  # fmt: skip
-        return engine
 
     def _open_sqlite(self, synchronous: str) -> sa.Engine:
         if self.path:

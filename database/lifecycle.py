@@ -10,9 +10,7 @@ PROVEN = (S.ACCEPTED, S.DELIVERED, S.BOUNCED, S.COMPLAINED)
 #: Moves that our own code makes. Lifts by an ESP's event are not here: see `lifted`.
 SEND_MOVES: dict[S, frozenset[S]] = {
     S.QUEUED: frozenset({S.SENDING, S.SUPPRESSED, S.CANCELLED}),
-    S.SENDING: frozenset(
-        {S.QUEUED, S.SUPPRESSED, S.CANCELLED, S.FAILED, S.ACCEPTED, S.IN_DOUBT}
-    ),
+    S.SENDING: frozenset({S.QUEUED, S.SUPPRESSED, S.CANCELLED, S.FAILED, S.ACCEPTED, S.IN_DOUBT}),
     S.IN_DOUBT: frozenset({S.ACCEPTED, S.FAILED, S.QUEUED}),
     S.FAILED: frozenset({S.QUEUED}),
     S.ACCEPTED: frozenset(),

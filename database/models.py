@@ -1,4 +1,4 @@
-"""The dictionary of nouns: the seven tables and the words their columns hold. Opens nothing, decides nothing."""
+"""The dictionary of nouns: the seven tables and the words in their columns. Decides nothing."""
 
 from enum import StrEnum
 
@@ -212,6 +212,7 @@ campaigns = sa.Table(
              where="idempotency_key IS NOT NULL", unique=True),
     _partial("ix_campaigns_open", "status", "id",
              where="status IN ('scheduled', 'sending', 'paused')"),
+    _partial("ix_campaigns_leases", "id", where="n_sending > 0"),
     sa.Index("ix_campaigns_kind_id", "kind", "id"),
 )  # fmt: skip
 

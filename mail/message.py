@@ -46,7 +46,7 @@ class Content:
 
     @property
     def tag(self) -> str:
-        """The campaign's name at the ESP, in every ESP's charset: SendGrid category, Postmark tag."""
+        """The campaign's name at the ESP: SendGrid category, SES and Postmark tag."""
         return f"campaign-{self.campaign_id}"
 
 

@@ -20,7 +20,7 @@ class EspError(Exception):
     nobody above an adapter looks at status codes (house.md "Errors carry the policy")."""
 
     def __init__(self, words: str = "", *, code: str = "") -> None:
-        """`words` are the ESP's own, `code` its status or error code; both are kept with the send."""
+        """`words` are the ESP's own, `code` its status or error code; both are kept."""
         super().__init__(words)
         self.words = words
         self.code = code

@@ -1,0 +1,40 @@
+"""Many rows in one statement: lists of values as a relation, the same text on both databases."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+
+def listed(connection: sa.Connection) -> str:
+    """`IN (…)` over the JSON array of numbers bound as `:ids`."""
+    if connection.dialect.name == "sqlite":
+        return "IN (SELECT value FROM json_each(:ids))"
+    return "IN (SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(:ids AS jsonb)))"
+
+
+def relation(connection: sa.Connection, columns: Sequence[tuple[str, str]]) -> str:
+    """A table expression over the JSON array of arrays bound as `:rows`.
+
+    `columns` are (name, type), type one of text, bigint, double, json. JSON values arrive as the
+    database keeps JSON: text on SQLite, jsonb on PostgreSQL.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    parts = []
+    for position, (name, kind) in enumerate(columns):
+        if kind == "json":
+            expression = f"value -> {position}"
+        elif sqlite or kind == "text":
+            expression = f"value ->> {position}"
+        else:
+            cast = {"bigint": "bigint", "double": "double precision"}[kind]
+            expression = f"CAST(value ->> {position} AS {cast})"
+        parts.append(f"{expression} AS {name}")
+    source = "json_each(:rows)" if sqlite else "jsonb_array_elements(CAST(:rows AS jsonb))"
+    return f"(SELECT {', '.join(parts)} FROM {source})"
+
+
+def packed(values: Iterable[Any]) -> str:
+    """The JSON text to bind as `:ids` or `:rows`."""
+    return orjson.dumps(list(values)).decode()

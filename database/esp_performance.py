@@ -1,0 +1,142 @@
+"""The rows of `esp_performance`: what all processes share about each ESP, now and by the day.
+
+Keeps numbers and JSON; what they mean is decided in `services.esp_manager`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from database.ledger import add_performance
+from database.models import PERFORMANCE_COUNTERS, esp_performance
+
+LIVE = "live"
+_t = esp_performance
+
+
+class EspRow(NamedTuple):
+    """One ESP at this moment."""
+
+    state: dict[str, Any]
+    used_today: int
+    counts: dict[str, int]  #: event counters of today and yesterday
+
+
+def day_of(now: float, days_back: int = 0) -> str:
+    """The UTC day of a moment, as the `period` of a day's row."""
+    return (datetime.fromtimestamp(now, UTC).date() - timedelta(days=days_back)).isoformat()
+
+
+def lock(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, EspRow]:
+    """Read the ESPs and keep other writers out until the transaction ends, so that what is read
+    can be reserved exactly (contract promise 4). Makes the live rows when they are missing."""
+    names = sorted(names)
+    live = _live(names)
+    locked = connection.execute(live.with_for_update()).all()
+    missing = set(names) - {row.key for row in locked}
+    for name in sorted(missing):
+        add_state(connection, "esp", name, {}, now)
+    if missing:
+        connection.execute(live.with_for_update())
+    return read(connection, names, now)
+
+
+def read(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, EspRow]:
+    """The ESPs as they are, without a lock."""
+    names = sorted(names)
+    today, yesterday = day_of(now), day_of(now, 1)
+    rows = connection.execute(
+        sa.select(_t).where(
+            _t.c.scope == "esp", _t.c.key.in_(names), _t.c.period.in_([LIVE, today, yesterday])
+        )
+    ).mappings()
+    found: dict[str, EspRow] = {name: EspRow({}, 0, {}) for name in names}
+    for row in rows:
+        esp = found[row["key"]]
+        if row["period"] == LIVE:
+            found[row["key"]] = esp._replace(state=row["state"])
+            continue
+        counts = {name: esp.counts.get(name, 0) + row[name] for name in PERFORMANCE_COUNTERS}
+        used = row["used"] if row["period"] == today else esp.used_today
+        found[row["key"]] = esp._replace(counts=counts, used_today=used)
+    return found
+
+
+def save_states(
+    connection: sa.Connection, states: Mapping[str, Mapping[str, Any]], now: float
+) -> None:
+    """Write live states that were read under `lock` in this transaction."""
+    for name in sorted(states):
+        connection.execute(
+            _t.update()
+            .where(_t.c.scope == "esp", _t.c.key == name, _t.c.period == LIVE)
+            .values(state=states[name], updated_at=now)
+        )
+
+
+def add_state(
+    connection: sa.Connection, scope: str, key: str, state: Mapping[str, Any], now: float
+) -> None:
+    """Make a live row unless somebody was first."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO esp_performance (scope, key, period, state, updated_at)"
+            " VALUES (:scope, :key, 'live', :state, :now) ON CONFLICT DO NOTHING"
+        ).bindparams(scope=scope, key=key, state=json.dumps(dict(state)), now=now)
+    )
+
+
+def count(connection: sa.Connection, esp: str, counts: Mapping[str, int], now: float) -> None:
+    """Add to an ESP's counters of the day that `now` falls on."""
+    add_performance(connection, "esp", esp, day_of(now), counts, now)
+
+
+def give_back(connection: sa.Connection, esp: str, day: str, number: int) -> None:
+    """Take back what was reserved on `day` and then certainly not used."""
+    if number:
+        connection.execute(
+            _t.update()
+            .where(_t.c.scope == "esp", _t.c.key == esp, _t.c.period == day)
+            .values(used=_t.c.used - number)
+        )
+
+
+def history(connection: sa.Connection, esp: str, days: int = 30) -> Sequence[sa.RowMapping]:
+    """An ESP's daily rows, newest first."""
+    return (
+        connection.execute(
+            sa.select(_t)
+            .where(_t.c.scope == "esp", _t.c.key == esp, _t.c.period != LIVE)
+            .order_by(_t.c.period.desc())
+            .limit(days)
+        )
+        .mappings()
+        .all()
+    )
+
+
+def by_esp(connection: sa.Connection, campaign_id: int) -> dict[str, dict[str, int]]:
+    """A campaign's sends by ESP and state."""
+    rows = connection.execute(
+        sa.select(_t).where(_t.c.scope == "campaign", _t.c.period == str(campaign_id))
+    ).mappings()
+    states = ("accepted", "delivered", "bounced", "complained", "failed", "in_doubt")
+    return {row["key"]: {state: row[state] for state in states} for row in rows}
+
+
+def get_state(connection: sa.Connection, scope: str, key: str) -> dict[str, Any] | None:
+    """The JSON of a live row; None when there is none."""
+    return connection.execute(
+        sa.select(_t.c.state).where(_t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE)
+    ).scalar()
+
+
+def _live(names: Sequence[str]) -> sa.Select[tuple[Any, ...]]:
+    return (
+        sa.select(_t.c.key)
+        .where(_t.c.scope == "esp", _t.c.key.in_(names), _t.c.period == LIVE)
+        .order_by(_t.c.key)
+    )

@@ -1,0 +1,306 @@
+"""The ledger's rows: build, claim, hand over, record. Every write names the state it expects.
+
+Two rules of the contract live in single statements here: suppression, pause and cancel are checked
+by the very UPDATE that commits a hand-over, and a final write needs the token of its lease.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from database import ledger
+from database.bulk import listed, packed, relation
+from database.ledger import Move
+from database.models import SendStatus as S
+from database.models import sends, subscribers
+
+
+class Picked(NamedTuple):
+    """A send about to be claimed, with what rendering needs of its person."""
+
+    id: int
+    address: str
+    email: str | None
+    name: str | None
+    attributes: dict[str, Any] | None
+
+
+class Lease(NamedTuple):
+    """Our timed right to some sends of one campaign."""
+
+    campaign_id: int
+    token: str
+    until: float
+
+
+class HandedOver(NamedTuple):
+    """What the hand-over statement decided about each send of a batch."""
+
+    ready: set[int]  #: committed as handed over: exactly these may be sent
+    suppressed: int
+    released: int  #: given back, because the campaign is paused or cancelled
+
+
+def build(
+    connection: sa.Connection, campaign_id: int, condition: sa.ColumnElement[bool],
+    after: int, upto: int, now: float,
+) -> int:  # fmt: skip
+    """Make the rows for the active subscribers with `after < id <= upto` that match. Running it
+    again makes nothing twice. Returns the rows made."""
+    people = (
+        sa.select(
+            sa.literal(campaign_id), subscribers.c.address, subscribers.c.id,
+            sa.literal(S.QUEUED.value), sa.literal(now, sa.Double),
+        )
+        .where(
+            subscribers.c.id > after, subscribers.c.id <= upto,
+            subscribers.c.status == "active", condition,
+        )
+        .order_by(subscribers.c.id)
+    )  # fmt: skip
+    dialect = sa.dialects.sqlite if connection.dialect.name == "sqlite" else sa.dialects.postgresql
+    made = connection.execute(
+        dialect.insert(sends)
+        .from_select(["campaign_id", "address", "subscriber_id", "status", "updated_at"], people)
+        .on_conflict_do_nothing()
+    ).rowcount
+    if made:
+        ledger.move(connection, campaign_id, None, S.QUEUED, made)
+    return made
+
+
+def pick(connection: sa.Connection, campaign_id: int, limit: int) -> list[Picked]:
+    """Up to `limit` queued sends of a campaign, oldest first, locked until the transaction ends;
+    sends that another worker is claiming right now are passed over."""
+    s, p = sends.c, subscribers.c
+    rows = connection.execute(
+        sa.select(s.id, s.address, p.email, p.name, p.attributes)
+        .select_from(sends.outerjoin(subscribers, p.id == s.subscriber_id))
+        # A literal: PostgreSQL's generic plan cannot use a partial index for a bound value.
+        .where(s.campaign_id == campaign_id, s.status == sa.literal_column("'queued'"))
+        .order_by(s.id)
+        .limit(limit)
+        .with_for_update(of=sends, skip_locked=True)
+    )
+    return [Picked(*row) for row in rows]
+
+
+def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], now: float) -> None:
+    """Claim picked sends under a lease, with the ESP they are reserved at."""
+    taken = connection.execute(
+        sa.text(
+            "UPDATE sends SET status = 'sending', lease_token = :token, lease_until = :until,"
+            " esp = :esp, updated_at = :now"
+            f" WHERE id {listed(connection)} AND status = 'queued'"
+        ),
+        {"ids": packed(ids), "token": lease.token, "until": lease.until, "esp": esp, "now": now},
+    ).rowcount
+    ledger.move(connection, lease.campaign_id, S.QUEUED, S.SENDING, taken)
+
+
+#: Who may not be mailed. Transactional mail also reaches people who are only pending,
+#: unsubscribed or inactive (contract: `/send-email`).
+_OUT_OF_REACH = (
+    "(sends.lane = 'campaign' AND p.status <> 'active'"
+    " OR sends.lane = 'transactional' AND p.status IN ('bounced', 'complained', 'erased'))"
+)
+_BY_ID = f"FROM subscribers p WHERE p.id = sends.subscriber_id AND {_OUT_OF_REACH}"
+_BY_ADDRESS = f"FROM subscribers p WHERE p.address = sends.address AND {_OUT_OF_REACH}"
+#: Two look-ups by key, not one with OR, which PostgreSQL would answer with a scan.
+_SUPPRESSED = (
+    f"(EXISTS (SELECT 1 {_BY_ID})"
+    f" OR sends.subscriber_id IS NULL AND EXISTS (SELECT 1 {_BY_ADDRESS}))"
+)
+_WORDS = "SELECT p.status || COALESCE(': ' || NULLIF(p.status_reason, ''), '')"
+
+
+def hand_over(
+    connection: sa.Connection, lease: Lease, ids: Sequence[int], now: float
+) -> HandedOver:
+    """Commit that these sends now go to the ESP they are reserved at. Whoever may not be mailed
+    any more is suppressed instead, and the rest is released when the campaign stopped. The lease
+    is renewed to `lease.until`."""
+    values = {
+        "ids": packed(ids), "token": lease.token, "until": lease.until, "now": now,
+        "campaign": lease.campaign_id,
+    }  # fmt: skip
+    suppressed = _suppress(connection, lease, values)
+    ready = set(
+        connection.execute(
+            sa.text(
+                "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
+                " attempts = attempts + 1, updated_at = :now"
+                f" WHERE id {listed(connection)} AND status = 'sending'"
+                " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
+                " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
+                f" AND c.status = 'sending') AND NOT {_SUPPRESSED} RETURNING id"
+            ),
+            values,
+        ).scalars()
+    )
+    released = 0
+    if len(ready) + suppressed < len(ids):
+        released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
+    return HandedOver(ready, suppressed, released)
+
+
+def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> int:
+    count = connection.execute(
+        sa.text(
+            "UPDATE sends SET status = 'suppressed', lease_token = NULL, lease_until = NULL,"
+            f" esp = NULL, reason = COALESCE(({_WORDS} {_BY_ID}), ({_WORDS} {_BY_ADDRESS})),"
+            f" updated_at = :now WHERE id {listed(connection)} AND status = 'sending'"
+            f" AND lease_token = :token AND handed_over_at IS NULL AND {_SUPPRESSED}"
+        ),
+        values,
+    ).rowcount
+    ledger.move(connection, lease.campaign_id, S.SENDING, S.SUPPRESSED, count)
+    return count
+
+
+def release(connection: sa.Connection, lease: Lease, ids: Iterable[int], now: float) -> int:
+    """Give claimed sends back that were certainly not handed over: to `cancelled` when their
+    campaign is, else to `queued`. Returns how many were still ours."""
+    states = Counter(
+        connection.execute(
+            sa.text(
+                f"UPDATE sends SET status = {_GIVEN_BACK}, lease_token = NULL, lease_until = NULL,"
+                f" esp = NULL, updated_at = :now WHERE id {listed(connection)}"
+                " AND status = 'sending' AND lease_token = :token AND handed_over_at IS NULL"
+                " RETURNING status"
+            ),
+            {"ids": packed(ids), "token": lease.token, "now": now},
+        ).scalars()
+    )
+    moves = {Move(S.SENDING, S(state)): count for state, count in states.items()}
+    ledger.apply(connection, lease.campaign_id, moves)
+    return sum(states.values())
+
+
+#: Where a send goes that is certainly not at an ESP.
+_GIVEN_BACK = (
+    "CASE WHEN (SELECT c.status FROM campaigns c WHERE c.id = sends.campaign_id)"
+    " = 'cancelled' THEN 'cancelled' ELSE 'queued' END"
+)
+
+
+def record_accepted(
+    connection: sa.Connection, lease: Lease, esp: str, rows: Sequence[tuple[int, str | None]],
+    now: float,
+) -> int:  # fmt: skip
+    """Write that `esp` took these (send, message id). A send that an event, or the sweep, moved
+    meanwhile keeps its state and only learns its message id. Returns how many moved."""
+    source = relation(connection, [("id", "bigint"), ("message_id", "text")])
+    values = {"rows": packed(rows), "token": lease.token, "now": now, "esp": esp}
+    moved = connection.execute(
+        sa.text(
+            "UPDATE sends SET status = 'accepted', message_id = j.message_id, lease_token = NULL,"
+            " lease_until = NULL, updated_at = :now"
+            f" FROM {source} AS j WHERE sends.id = j.id AND sends.lease_token = :token"
+            " AND sends.status = 'sending'"
+        ),
+        values,
+    ).rowcount
+    if moved < len(rows):
+        connection.execute(
+            sa.text(
+                f"UPDATE sends SET message_id = j.message_id FROM {source} AS j"
+                " WHERE sends.id = j.id AND sends.esp = :esp AND sends.message_id IS NULL"
+                " AND sends.status IN"
+                " ('accepted', 'delivered', 'bounced', 'complained', 'in_doubt')"
+            ),
+            {"rows": values["rows"], "esp": esp},
+        )
+    ledger.move(connection, lease.campaign_id, S.SENDING, S.ACCEPTED, moved, esp)
+    return moved
+
+
+def record_stopped(
+    connection: sa.Connection, lease: Lease, esp: str | None, target: S,
+    rows: Sequence[tuple[int, str]], now: float,
+) -> int:  # fmt: skip
+    """Write that these (send, reason) ended in `target`: queued (certainly not accepted), failed
+    or in doubt. Each leaves a line in its trail. Returns how many were still ours to move."""
+    kept = _with_trail(connection, esp, target, rows, now)
+    back = target is S.QUEUED  # it will go to whichever ESP the router says then
+    target_sql = _GIVEN_BACK if back else f"'{target.value}'"
+    source = relation(connection, [("id", "bigint"), ("reason", "text"), ("trail", "json")])
+    states = Counter(
+        connection.execute(
+            sa.text(
+                f"UPDATE sends SET status = {target_sql}, reason = j.reason, trail = j.trail,"
+                f" lease_token = NULL, lease_until = NULL, updated_at = :now"
+                f"{', esp = NULL, handed_over_at = NULL' if back else ''}"
+                f" FROM {source} AS j WHERE sends.id = j.id AND sends.lease_token = :token"
+                " AND sends.status = 'sending' RETURNING status"
+            ),
+            {"rows": packed(kept), "token": lease.token, "now": now},
+        ).scalars()
+    )
+    moves = {Move(S.SENDING, S(state), esp): count for state, count in states.items()}
+    ledger.apply(connection, lease.campaign_id, moves)
+    return sum(states.values())
+
+
+#: Lines kept in a send's trail.
+TRAIL_LENGTH = 20
+
+
+def _with_trail(
+    connection: sa.Connection, esp: str | None, target: S, rows: Sequence[tuple[int, str]],
+    now: float,
+) -> list[tuple[int, str, list[dict[str, Any]]]]:  # fmt: skip
+    trails = dict(
+        connection.execute(
+            sa.select(sends.c.id, sends.c.trail).where(
+                sends.c.id.in_([id_ for id_, _ in rows]), sends.c.trail.is_not(None)
+            )
+        ).all()
+    )
+    return [
+        (
+            id_,
+            reason,
+            [*trails.get(id_, []), {"at": now, "esp": esp, "to": target, "why": reason}][
+                -TRAIL_LENGTH:
+            ],
+        )
+        for id_, reason in rows
+    ]
+
+
+class Expired(NamedTuple):
+    """A lease that ran out and was settled."""
+
+    esp: str | None
+    claimed_at: float
+    handed_over: bool
+
+
+def expire(connection: sa.Connection, campaign_id: int, now: float) -> list[Expired]:
+    """Settle the leases of a campaign that ran out: not handed over goes back, handed over is in
+    doubt. That one column is the difference between a retry and a duplicate."""
+    s = sends.c
+    rows = connection.execute(
+        sa.select(s.id, s.esp, s.updated_at, s.handed_over_at, s.lease_token)
+        .where(
+            s.campaign_id == campaign_id, s.status == sa.literal_column("'sending'"),
+            s.lease_until < now,
+        )
+        .order_by(s.id)
+        .with_for_update(skip_locked=True)
+    ).all()  # fmt: skip
+    for token in sorted({row.lease_token for row in rows}):
+        lease = Lease(campaign_id, token, now)
+        ours = [row for row in rows if row.lease_token == token]
+        release(connection, lease, [row.id for row in ours if row.handed_over_at is None], now)
+        doubtful = [row for row in ours if row.handed_over_at is not None]
+        for esp in sorted({row.esp for row in doubtful}):
+            lost = [(row.id, LOST_WORKER) for row in doubtful if row.esp == esp]
+            record_stopped(connection, lease, esp, S.IN_DOUBT, lost, now)
+    return [Expired(r.esp, r.updated_at, r.handed_over_at is not None) for r in rows]
+
+
+LOST_WORKER = "the worker was lost after hand-over"

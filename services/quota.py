@@ -1,0 +1,78 @@
+"""How many messages an ESP may get now, by rate and by day. Pure: state and time are arguments.
+
+The rate limiter is GCRA with a burst of one second: an ESP sees at most one second's rate plus one
+batch in any second. Days are UTC days.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from database.models import Lane
+from services.esp_state import EspState
+
+BURST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One ESP's limits as configured; None = unlimited."""
+
+    daily: int | None
+    rate: float | None  #: messages per second
+    reserve_percent: float = 0.0  #: the share of both that campaigns never take
+
+    def daily_for(self, lane: Lane) -> int | None:
+        """The day's limit for this lane; exact, so 1,500 with 10 % kept back is 1,350."""
+        if self.daily is None or lane is Lane.TRANSACTIONAL:
+            return self.daily
+        return self.daily - math.ceil(self.daily * self.reserve_percent / 100)
+
+    def rate_for(self, lane: Lane) -> float | None:
+        """Messages per second for this lane."""
+        if self.rate is None or lane is Lane.TRANSACTIONAL:
+            return self.rate
+        return self.rate * (1 - self.reserve_percent / 100)
+
+
+def day_of(now: float) -> str:
+    """The quota day of a moment, as `2026-11-24`."""
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
+
+
+def day_ends_at(now: float) -> float:
+    """The moment the quota day ends: next UTC midnight, Unix seconds."""
+    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (today + timedelta(days=1)).timestamp()
+
+
+def allowance(
+    limits: Limits, state: EspState, used_today: int, lane: Lane, now: float
+) -> tuple[int | None, float, str]:
+    """How many messages fit now (None = any number), when to ask again, and what binds."""
+    daily = limits.daily_for(lane)
+    left = None if daily is None else max(0, daily - used_today)
+    if left == 0:
+        return 0, day_ends_at(now), "daily limit"
+    rate = limits.rate_for(lane)
+    if not rate:
+        return left, now, ""
+    tat = max(state.tat, state.tat_campaign) if lane is Lane.CAMPAIGN else state.tat
+    # The limiter's unit is one message; a rate below one a second still lets one through.
+    burst = max(BURST_SECONDS, 1 / rate)
+    fits = math.floor((now + burst - max(tat, now)) * rate + 1e-6)
+    if fits < 1:
+        return 0, max(now, tat + 1 / rate - burst), "rate"
+    return (fits if left is None else min(fits, left)), now, ""
+
+
+def reserved(limits: Limits, state: EspState, count: int, lane: Lane, now: float) -> EspState:
+    """The state once `count` messages have been taken out of the rate."""
+    if not limits.rate:
+        return state
+    state = replace(state, tat=max(state.tat, now) + count / limits.rate)
+    campaign_rate = limits.rate_for(Lane.CAMPAIGN)
+    if lane is Lane.CAMPAIGN and campaign_rate:
+        tat = max(state.tat_campaign, now) + count / campaign_rate
+        state = replace(state, tat_campaign=tat)
+    return state
