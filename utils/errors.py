@@ -1,4 +1,4 @@
-"""The three ways a request of ours can be wrong, in words that the web maps to problem+json; knows no HTTP."""
+"""The three ways a request can be wrong; the web maps them to problem+json. Knows no HTTP."""
 
 from dataclasses import dataclass
 

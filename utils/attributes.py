@@ -1,0 +1,88 @@
+"""What may be kept about a person: texts, tags and attributes that both databases can hold.
+
+Knows sizes and characters; what a value means is the sender's business.
+"""
+
+import math
+from typing import Any
+
+import orjson
+
+#: Excel's longest cell is 32,767 characters; nothing longer is a person's attribute.
+LONGEST_TEXT = 32_767
+LONGEST_KEY = 100
+LONGEST_NAME = 500
+MOST_KEYS = 200
+MOST_TAGS = 200
+DEEPEST = 5
+#: All attributes of one person together, as JSON.
+LARGEST = 65_536
+
+
+class BadValue(ValueError):
+    """This value cannot be kept; the text says why, without repeating the value."""
+
+
+def text(value: str, longest: int = LONGEST_TEXT) -> str:
+    """`value`, if a database can store it."""
+    if len(value) > longest:
+        raise BadValue(f"is longer than {longest:,} characters")
+    if "\0" in value:
+        raise BadValue("contains a NUL character")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadValue("contains bytes that are not valid in the text's encoding")
+    return value
+
+
+def key(value: str) -> str:
+    """A tag's or an attribute's name, blanks around it removed."""
+    value = text(value.strip(), LONGEST_KEY)
+    if not value or not value.isprintable():
+        raise BadValue("is empty or has control characters")
+    return value
+
+
+def tags(values: list[str]) -> tuple[str, ...]:
+    """Tags in the order given, each once."""
+    if len(values) > MOST_TAGS:
+        raise BadValue(f"has more than {MOST_TAGS} tags")
+    try:
+        return tuple(dict.fromkeys(map(key, values)))
+    except BadValue as error:
+        raise BadValue(f"a tag {error}") from None
+
+
+def attributes(values: dict[str, Any]) -> dict[str, Any]:
+    """Attributes by name; a null stays, because it clears."""
+    if len(values) > MOST_KEYS:
+        raise BadValue(f"has more than {MOST_KEYS} attributes")
+    kept = {_named(name): _value(value, DEEPEST) for name, value in values.items()}
+    try:
+        size = len(orjson.dumps(kept))
+    except TypeError:  # an integer beyond 64 bits
+        raise BadValue("has a number that is too large") from None
+    if size > LARGEST:
+        raise BadValue(f"is larger than {LARGEST:,} bytes")
+    return kept
+
+
+def _named(name: str) -> str:
+    try:
+        return key(name)
+    except BadValue as error:
+        raise BadValue(f"an attribute's name {error}") from None
+
+
+def _value(value: Any, depth: int) -> Any:
+    """A JSON value without what one of the databases refuses."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadValue("has a number that is not finite")
+    if isinstance(value, dict | list) and depth == 0:
+        raise BadValue(f"is nested more than {DEEPEST} deep")
+    if isinstance(value, dict):
+        return {_named(name): _value(item, depth - 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_value(item, depth - 1) for item in value]
+    return value

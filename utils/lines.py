@@ -1,0 +1,87 @@
+"""A stream of bytes as lines of text, whatever wrote it: UTF-8 with or without a mark, UTF-16,
+or Windows' cp1252; line ends of every system. Holds one block and one line at a time.
+"""
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_BLOCK = 65_536
+#: A line is cut here: what follows is dropped, and the row is refused for its length.
+LONGEST_LINE = 1_048_576
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def lines(file: BinaryIO) -> Iterator[str]:
+    """Lines with their ends. Bytes that are not valid come as lone surrogates (PEP 383)."""
+    decode = _Guess()
+    for line in _split(_utf8(file)):
+        yield decode(line)
+
+
+def blocks(file: BinaryIO) -> Iterator[str]:
+    """The same stream in pieces of any length, as UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for block in _utf8(file):
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
+
+
+def _utf8(file: BinaryIO) -> Iterator[bytes]:
+    """Blocks of the stream without its mark, UTF-16 already turned into UTF-8."""
+    first = file.read(_BLOCK)
+    while 0 < len(first) < len(codecs.BOM_UTF8):
+        more = file.read(_BLOCK)
+        if not more:
+            break
+        first += more
+    if first.startswith(_UTF16):
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        while first:
+            yield decoder.decode(first).encode()
+            first = file.read(_BLOCK)
+        return
+    first = first.removeprefix(codecs.BOM_UTF8)
+    while first:
+        yield first
+        first = file.read(_BLOCK)
+
+
+def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest, cutting = b"", False
+    for block in pieces:
+        found = (rest + block).splitlines(keepends=True)
+        # The last may go on in the next block; so may a line end that so far is only its \r.
+        rest = found.pop() if found and not found[-1].endswith(b"\n") else b""
+        if found and cutting:
+            found[0], cutting = found[0][-1:], False
+        yield from found
+        if len(rest) > LONGEST_LINE:
+            if not cutting:
+                yield rest[:LONGEST_LINE]
+            rest, cutting = b"", True
+    if rest and not cutting:
+        yield rest
+
+
+class _Guess:
+    """Decides at the first line outside ASCII whether this is UTF-8 or cp1252, and stays so: in a
+    UTF-8 file one broken line must be refused, not turned into other letters."""
+
+    def __init__(self) -> None:
+        self._encoding: str | None = None
+
+    def __call__(self, line: bytes) -> str:
+        if self._encoding is None:
+            if line.isascii():
+                return line.decode("ascii")
+            self._encoding = "utf-8" if _is_utf8(line) else "cp1252"
+        return line.decode(self._encoding, "surrogateescape")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
