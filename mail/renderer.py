@@ -1,0 +1,142 @@
+"""The loop's inner part: one person's slot values. Whatever can be decided once for a campaign is
+decided when the function is made, since it runs for every recipient."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+from mail.headers import unsubscribe_frame
+from mail.liquid import OUTPUT_LIMIT
+from mail.message import Content, Message, slots_of
+from mail.people import RenderError, escape_html, first_name, look_up
+from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic
+from utils.signing import SendRef, Signer
+
+#: Arguments: send id, to, name, email, attributes.
+Render = Callable[[int, str, str, str, dict[str, Any] | None], Message]
+_Values = dict[str, Any]
+
+
+class Urls(NamedTuple):
+    """Where our public pages are, and who signs the tokens in their addresses."""
+
+    public_url: str
+    tracking: Signer
+    consent: Signer
+
+
+def make_renderer(
+    content: Content,
+    slots: Slots,
+    urls: Urls,
+    *,
+    required: Collection[str],
+    first_names: bool,
+    mailto: str | None,
+    campaign: dict[str, object],
+) -> Render:
+    """The function that makes one message. Raises RenderError."""
+    nonce, empty, logics = content.nonce, [""] * content.slot_count, slots.logics
+    values_of = _values_maker(required, first_names=first_names)
+    sign, place = _signer(content, urls, everything=bool(logics)), _placer(slots.plains.values())
+    personal = bool(content.personal_headers)
+    frame = unsubscribe_frame(urls.public_url, mailto)
+
+    def render(
+        send_id: int, to: str, name: str, email: str, attributes: dict[str, Any] | None
+    ) -> Message:
+        values = values_of(name, email, attributes)
+        filled = empty.copy()
+        sign(SendRef(nonce, send_id), filled)
+        place(values, filled)
+        if logics:
+            values["campaign"] = campaign
+            for variable, token in slots.tokens.items():
+                values[variable] = token.before + filled[token.slot]
+            run_logic(logics, values, filled)
+        if sum(map(len, filled)) > OUTPUT_LIMIT:
+            raise RenderError(f"template: the values are longer than {OUTPUT_LIMIT} characters")
+        headers = (filled[CONSENT_SLOT].join(frame),) if personal else ()
+        return Message(f"{nonce}-{send_id}", to, tuple(filled), headers)
+
+    return render
+
+
+def _values_maker(
+    required: Collection[str], *, first_names: bool
+) -> Callable[[str, str, dict[str, Any] | None], _Values]:
+    """A person's variables, as `people.values_of`, or the first required one that is missing."""
+    plain = [name for name in required if "." not in name]
+    dotted = [(name, tuple(name.split("."))) for name in required if "." in name]
+
+    def values_of(name: str, email: str, attributes: dict[str, Any] | None) -> _Values:
+        values = {**attributes} if attributes else {}
+        values["email"], values["name"] = email, name or None
+        if first_names:
+            values["first_name"] = first_name(values.get("first_name"), name)
+        for needed in plain:
+            if values.get(needed) is None:
+                raise RenderError(f"missing_variable: {needed}")
+        for needed, path in dotted:
+            if look_up(values, path) is None:
+                raise RenderError(f"missing_variable: {needed}")
+        return values
+
+    return values_of
+
+
+def _signer(
+    content: Content, urls: Urls, *, everything: bool
+) -> Callable[[SendRef, list[str]], None]:
+    """Fills the token slots, as far as they are used."""
+    used = slots_of(content.subject, content.html, content.text)
+    tracking = urls.tracking.token if everything or TRACKING_SLOT in used else None
+    needs_consent = everything or CONSENT_SLOT in used or content.personal_headers
+    consent = urls.consent.token if needs_consent else None
+
+    def sign(ref: SendRef, slots: list[str]) -> None:
+        if tracking:
+            slots[TRACKING_SLOT] = tracking(ref)
+        if consent:
+            slots[CONSENT_SLOT] = consent(ref)
+
+    return sign
+
+
+class _Place(NamedTuple):
+    root: str
+    deep: tuple[str, ...] | None  #: the whole path, where it has more than one name
+    html: int | None
+    text: int | None
+    subject: int | None
+    plain: Plain
+
+
+def _placer(plains: Collection[Plain]) -> Callable[[_Values, list[str]], None]:
+    """Fills the slots of plain variables. Nearly all values are printable text: they go straight
+    to their places, everything else takes the careful way."""
+    places: Sequence[_Place] = [
+        _Place(
+            plain.path[0],
+            plain.path if len(plain.path) > 1 else None,
+            plain.slots.get("html"),
+            plain.slots.get("text"),
+            plain.slots.get("subject"),
+            plain,
+        )
+        for plain in plains
+    ]
+
+    def place(values: _Values, slots: list[str]) -> None:
+        for root, deep, html, text, subject, plain in places:
+            value = look_up(values, deep) if deep else values.get(root)
+            if value.__class__ is not str or not value or not value.isprintable():
+                place_odd(plain, value, slots)
+                continue
+            if html is not None:
+                slots[html] = escape_html(value)
+            if text is not None:
+                slots[text] = value
+            if subject is not None:
+                slots[subject] = value
+
+    return place

@@ -1,0 +1,270 @@
+"""The plain text of an HTML source, derived in source order: Liquid stays where it stands, so that
+a loop over table rows is a loop over lines."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mail.liquid import BLOCKS, Kind, Span, literal, mask
+from mail.markup import Attribute, Token, tokens
+
+#: What has to stand between two pieces of text; the stronger wins.
+NOTHING, SPACE, CELL, LINE, PARAGRAPH = range(5)
+_SEPARATORS = {NOTHING: "", SPACE: " ", CELL: " | ", LINE: "\n", PARAGRAPH: "\n\n"}
+_PARAGRAPHS = frozenset(
+    {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "blockquote", "pre"}
+    | {"figure", "form", "fieldset", "hr"}
+)
+_LINES = frozenset(
+    {
+        "div",
+        "tr",
+        "li",
+        "dt",
+        "dd",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "nav",
+        "main",
+        "aside",
+    }
+    | {"center", "address", "figcaption", "caption", "thead", "tbody", "tfoot", "body", "legend"}
+)
+_CELLS = frozenset({"td", "th"})
+_BRANCHES = frozenset({"else", "elsif", "when"})
+_LOOPS = frozenset({"for", "tablerow"})
+#: Tags that print something: outside of text they are dropped like an output.
+_PRINTING = frozenset({"cycle", "increment", "decrement", "echo", "liquid"})
+#: Characters that newsletters use to fill up a preview line.
+_FILLER = re.compile("[\\s\u00a0\u00ad\u034f\u200b-\u200f\u2007\u2060\ufeff]*")
+_BLANKS = re.compile("[ \t\r\n\f\u00a0]+")
+
+
+def derive_text(source: str, spans: tuple[Span, ...]) -> str:
+    """Liquid source of a text part that says what the HTML shows."""
+    writer = _Writer(source, spans)
+    for token in tokens(mask(source, spans, raw=False)):
+        writer.token(token)
+    return "".join(writer.out).strip() + "\n"
+
+
+@dataclass
+class _Block:
+    """A Liquid block that is open: what stood before it, and the most that any branch leaves."""
+
+    name: str
+    before: int
+    most: int
+
+
+@dataclass
+class _Anchor:
+    position: int  #: in `out`, where the link's text begins
+    target: str
+
+
+@dataclass
+class _Writer:
+    source: str
+    spans: tuple[Span, ...]
+    out: list[str] = field(default_factory=list)
+    pending: int = NOTHING
+    tail: int = NOTHING  #: what was written since the last text
+    started: bool = False
+    trim: bool = False  #: the last tag asked to drop white space
+    skipping: str = ""  #: the element whose text is not shown
+    bullet: str = ""
+    lists: list[int] = field(default_factory=list)  #: 0 = bullets, else the next number
+    blocks: list[_Block] = field(default_factory=list)
+    anchor: _Anchor | None = None
+    next_span: int = 0
+
+    def token(self, token: Token) -> None:
+        """Write one token of the HTML and the Liquid in it."""
+        inside = list(self.spans_until(token.end))
+        if token.kind == "text" and not self.skipping:
+            self.text(token, inside)
+            return
+        if token.kind == "tag":
+            self.tag(token, inside)
+        for span in inside:
+            if span.kind is Kind.TAG and span.name not in _PRINTING:
+                self.control(span)
+
+    def spans_until(self, end: int) -> Iterator[Span]:
+        while self.next_span < len(self.spans) and self.spans[self.next_span].start < end:
+            yield self.spans[self.next_span]
+            self.next_span += 1
+
+    # --- text ---------------------------------------------------------------------------------
+
+    def text(self, token: Token, inside: list[Span]) -> None:
+        position = token.start
+        for span in inside:
+            self.words(self.source[position : span.start])
+            self.liquid(span)
+            position = max(position, span.end)
+        self.words(self.source[position : token.end])
+
+    def words(self, source: str) -> None:
+        words = html.unescape(source)
+        if _FILLER.fullmatch(words):
+            self.space(bool(words))
+            return
+        words = _BLANKS.sub(" ", words)
+        self.space(words[0] == " ")
+        self.write(literal(words.strip(" ")))
+        self.pending = SPACE if words[-1] == " " else NOTHING
+
+    def space(self, there: bool) -> None:
+        if there and not self.trim:
+            self.pending = max(self.pending, SPACE)
+
+    def write(self, text: str) -> None:
+        """Text, after what has to stand before it."""
+        self.flush()
+        self.out.append(self.bullet + text)
+        self.started, self.trim, self.bullet, self.tail = True, False, "", NOTHING
+
+    def flush(self) -> None:
+        if self.started and self.pending > self.tail:
+            separator = _SEPARATORS[self.pending]
+            self.out.append("\n" if self.tail == LINE else separator)
+            self.tail = self.pending
+        self.pending = NOTHING
+
+    # --- Liquid -------------------------------------------------------------------------------
+
+    def liquid(self, span: Span) -> None:
+        """Liquid that stands in text. White space control has had its effect already."""
+        piece = self.source[span.start : span.end]
+        if piece[2] == "-" and self.pending == SPACE:
+            self.pending = NOTHING
+        if span.kind is Kind.OUTPUT or span.name in _PRINTING:
+            self.write(_undashed(piece))
+        elif span.kind is Kind.TAG:
+            self.control(span)
+        self.trim = piece[-3] == "-"
+
+    def control(self, span: Span) -> None:
+        """A tag that prints nothing. Branches begin alike; a loop's turns are kept apart."""
+        name = span.name
+        if name in _LOOPS or (name.startswith("end") and name[3:] in _LOOPS):
+            self.pending = SPACE if self.pending == CELL else self.pending
+            self.flush()
+        elif name in _BRANCHES and self.blocks:
+            block = self.blocks[-1]
+            block.most = max(block.most, self.pending)
+            self.pending = block.before
+        if name in BLOCKS:
+            self.blocks.append(_Block(name, self.pending, self.pending))
+        elif name.startswith("end") and self.blocks:
+            block = self.blocks.pop()
+            inner = block.before if block.name == "capture" else self.pending
+            self.pending = NOTHING if block.name in _LOOPS else max(block.most, inner)
+        self.out.append(_undashed(self.source[span.start : span.end]))
+
+    # --- tags ---------------------------------------------------------------------------------
+
+    def tag(self, token: Token, inside: list[Span]) -> None:
+        name, closing = token.name.lstrip("/"), token.name.startswith("/")
+        if name in {"head", "svg", "noscript"}:
+            self.skipping = name if not closing and not self.skipping else ""
+        elif name == "body":
+            self.skipping = ""
+        if self.skipping:
+            return
+        if name in _PARAGRAPHS:
+            self.pending = max(
+                self.pending, LINE if self.lists and name in {"ul", "ol"} else PARAGRAPH
+            )
+        elif name in _LINES:
+            self.pending = max(self.pending, LINE)
+        elif name in _CELLS:
+            self.pending = max(self.pending, CELL if closing else NOTHING)
+        self.element(name, closing, token, inside)
+
+    def element(self, name: str, closing: bool, token: Token, inside: list[Span]) -> None:
+        if name == "br":
+            self.pending = PARAGRAPH if self.pending >= LINE else LINE
+        elif name == "hr" and not closing:
+            self.write("-" * 20)
+            self.pending = PARAGRAPH
+        elif name in {"ul", "ol"}:
+            self.listing(name, closing)
+        elif name == "li" and not closing:
+            self.item()
+        elif name == "a":
+            self.end_link()
+            if not closing:
+                self.anchor = _Anchor(len(self.out), self.link_target(token, inside))
+        elif name in {"img", "area"} and not closing:
+            alt = next((a for a in token.attributes if a.name == "alt"), None)
+            if alt and (text := self.value(alt, inside, tags=False).strip()):
+                self.write(text)
+
+    def listing(self, name: str, closing: bool) -> None:
+        if not closing:
+            self.lists.append(1 if name == "ol" else 0)
+        elif self.lists:
+            self.lists.pop()
+
+    def item(self) -> None:
+        """In a loop there is no telling which number an item has."""
+        number = self.lists[-1] if self.lists else 0
+        looped = any(block.name in _LOOPS for block in self.blocks)
+        self.bullet = "  " * max(len(self.lists) - 1, 0) + (
+            "- " if looped or not number else f"{number}. "
+        )
+        if number:
+            self.lists[-1] = number + 1
+
+    def link_target(self, token: Token, inside: list[Span]) -> str:
+        """The href; of a tag with one for each branch, all of them with the choice between them."""
+        hrefs = [a for a in token.attributes if a.name == "href"]
+        if len(hrefs) < 2:
+            return "".join(self.value(href, inside, tags=True) for href in hrefs).strip()
+        pieces: list[tuple[int, str]] = [(a.start, self.value(a, inside, tags=True)) for a in hrefs]
+        pieces += [
+            (s.start, self.source[s.start : s.end]) for s in inside
+            if s.kind is Kind.TAG and not any(a.start <= s.start < a.end for a in token.attributes)
+        ]  # fmt: skip
+        return "".join(piece for _, piece in sorted(pieces))
+
+    def value(self, attribute: Attribute, inside: list[Span], *, tags: bool) -> str:
+        """An attribute's value as text, with its outputs, and its tags if they are wanted."""
+        pieces: list[str] = []
+        position = attribute.start
+        for span in inside:
+            if attribute.start <= span.start < attribute.end:
+                pieces.append(literal(html.unescape(self.source[position : span.start])))
+                if span.kind is Kind.OUTPUT or (tags and span.kind is Kind.TAG):
+                    pieces.append(_undashed(self.source[span.start : span.end]))
+                position = span.end
+        pieces.append(literal(html.unescape(self.source[position : attribute.end])))
+        return _BLANKS.sub(" ", "".join(pieces))
+
+    def end_link(self) -> None:
+        """After the link's text its address between angle brackets (RFC 3986, appendix C)."""
+        anchor, self.anchor = self.anchor, None
+        if anchor is None or not anchor.target or anchor.target.startswith(("#", "tel:", "sms:")):
+            return
+        target = anchor.target
+        if target.startswith("mailto:"):
+            target = target.removeprefix("mailto:").partition("?")[0]
+        shown = "".join(self.out[anchor.position :]).strip()
+        if shown == target:
+            return
+        pending, self.pending = self.pending, max(self.pending, SPACE) if shown else self.pending
+        self.write(f"<{target}>" if shown else target)
+        self.pending = pending
+
+
+def _undashed(piece: str) -> str:
+    inner = piece[2:-2]
+    inner = inner[1:] if inner.startswith("-") else inner
+    inner = inner[:-1] if inner.endswith("-") else inner
+    return piece[:2] + inner + piece[-2:]

@@ -1,0 +1,178 @@
+"""Which variables a template uses, and which it cannot do without, decided on its syntax tree."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from liquid import BoundTemplate
+from liquid.ast import ConditionalBlockNode, Node
+from liquid.builtin.expressions import (
+    BooleanExpression,
+    FilteredExpression,
+    Path,
+)  # fmt: skip
+from liquid.builtin.expressions.logical import LogicalAndExpression, LogicalOrExpression
+from liquid.builtin.expressions.loop import LoopExpression
+from liquid.builtin.expressions.primitive import IntegerLiteral, RangeLiteral
+from liquid.builtin.tags.for_tag import BreakNode, ContinueNode
+from liquid.builtin.tags.if_tag import IfNode
+from liquid.builtin.tags.unless_tag import UnlessNode
+from liquid.expression import Expression
+
+from mail.liquid import LOOP_LIMIT, Problem, line_of
+from mail.people import NEVER_MISSING
+
+#: What `campaign.` offers.
+CAMPAIGN_FIELDS = ("id", "name", "subject", "from_email", "from_name")
+#: Segments that ask something of a value instead of naming a part of it.
+QUESTIONS = frozenset({"size", "first", "last"})
+_LOOPS = frozenset({"for", "tablerow"})
+
+
+class Use(NamedTuple):
+    """A variable at one place of a template."""
+
+    name: str  #: dotted
+    part: str
+    line: int
+    excused: bool
+
+    @property
+    def required(self) -> bool:
+        """Whether a person without this variable cannot get the message."""
+        return not self.excused and self.name.partition(".")[0] not in NEVER_MISSING
+
+
+class Analysis(NamedTuple):
+    """What the syntax tree of one part says."""
+
+    uses: tuple[Use, ...]
+    local_names: frozenset[str]  #: made by the template itself: assign, capture, loops
+    problems: tuple[Problem, ...]
+
+
+def name_of(path: Path) -> str:
+    """A path as the dotted name that can be missing: up to the first index or question."""
+    names: list[str] = []
+    for segment in path.path:
+        if not isinstance(segment, str) or (names and segment in QUESTIONS):
+            break
+        names.append(segment)
+    return ".".join(names)
+
+
+def analyse(template: BoundTemplate, source: str, part: str) -> Analysis:
+    """Walk the tree once, in document order."""
+    walk = _Walk(template, source, part)
+    for node in template.nodes:
+        walk.visit(node, frozenset(), frozenset(), in_loop=False)
+    return Analysis(tuple(walk.uses), frozenset(walk.local_names), tuple(walk.problems))
+
+
+class _Walk:
+    def __init__(self, template: BoundTemplate, source: str, part: str) -> None:
+        self.source, self.part = source, part
+        self.filters = template.env.filters
+        self.context = template.context_class(template)
+        self.uses: list[Use] = []
+        self.problems: list[Problem] = []
+        self.local_names: set[str] = set()
+        self.assigned: set[str] = set()
+
+    def visit(
+        self, node: Node, excused: frozenset[str], scope: frozenset[str], *, in_loop: bool
+    ) -> None:
+        if isinstance(node, BreakNode | ContinueNode) and not in_loop:
+            self.problem(node.token.start_index, f"{node.token.value} outside a loop")
+        excused = self.excuses(node, excused)
+        for expression in node.expressions():
+            self.expression(expression, excused, scope)
+        self.assigned.update(map(str, node.template_scope()))
+        block = frozenset(map(str, node.block_scope()))
+        self.local_names |= block | self.assigned
+        in_loop = in_loop or bool(block)
+        for child in node.children(self.context, include_partials=False):
+            if isinstance(child, ConditionalBlockNode):  # an elsif excuses itself and what follows
+                excused |= _bare_tests(child.expression)
+            self.visit(child, excused, scope | block, in_loop=in_loop)
+
+    @staticmethod
+    def excuses(node: Node, excused: frozenset[str]) -> frozenset[str]:
+        if isinstance(node, IfNode | UnlessNode):
+            return excused | _bare_tests(node.condition)
+        return excused
+
+    def expression(
+        self, expression: Expression, excused: frozenset[str], scope: frozenset[str]
+    ) -> None:
+        if isinstance(expression, FilteredExpression):
+            self.filtered(expression, excused, scope)
+            return
+        if isinstance(expression, Path):
+            self.path(expression, excused, scope, defaulted=False)
+        if isinstance(expression, RangeLiteral):
+            self.range(expression, in_loop=False)
+        if isinstance(expression, LoopExpression) and isinstance(expression.iterable, RangeLiteral):
+            self.range(expression.iterable, in_loop=not expression.reversed)
+            children: Iterable[Expression] = [
+                *expression.iterable.children(),
+                *(c for c in expression.children() if c is not expression.iterable),
+            ]
+        else:
+            children = expression.children()
+        for child in children:
+            self.expression(child, excused, scope)
+
+    def filtered(
+        self, expression: FilteredExpression, excused: frozenset[str], scope: frozenset[str]
+    ) -> None:
+        filters = expression.filters or []
+        for item in filters:
+            if item.name not in self.filters:
+                self.problem(item.token.start_index, f"unknown filter '{item.name}'")
+        defaulted = bool(filters) and filters[0].name == "default"
+        if isinstance(expression.left, Path):
+            self.path(expression.left, excused, scope, defaulted=defaulted)
+            inner: Iterator[Expression] = iter(expression.left.children())
+        else:
+            inner = iter([expression.left])
+        for child in inner:
+            self.expression(child, excused, scope)
+        for item in filters:
+            for argument in item.children():
+                self.expression(argument, excused, scope)
+
+    def path(
+        self, path: Path, excused: frozenset[str], scope: frozenset[str], *, defaulted: bool
+    ) -> None:
+        name = name_of(path)
+        root = name.partition(".")[0]
+        if not name or root in scope or root in self.assigned:
+            return
+        line = line_of(self.source, path.token.start_index)
+        if root == "campaign" and path.path[1:2] not in [[field] for field in CAMPAIGN_FIELDS]:
+            self.problem(
+                path.token.start_index, f"{path}: campaign has {', '.join(CAMPAIGN_FIELDS)}"
+            )
+        self.uses.append(Use(name, self.part, line, defaulted or name in excused))
+
+    def range(self, literal: RangeLiteral, *, in_loop: bool) -> None:
+        """Only a loop may count to a variable: its turns are limited, a filter's work is not."""
+        ends = (literal.start, literal.stop)
+        first, last = (end.value if isinstance(end, IntegerLiteral) else None for end in ends)
+        if first is not None and last is not None:
+            if last - first >= LOOP_LIMIT:
+                self.problem(literal.token.start_index, f"a range of more than {LOOP_LIMIT}")
+        elif not in_loop:
+            self.problem(literal.token.start_index, "a range with a variable end, outside a for")
+
+    def problem(self, position: int, message: str) -> None:
+        self.problems.append(Problem(self.part, line_of(self.source, position), message))
+
+
+def _bare_tests(condition: Expression) -> frozenset[str]:
+    """The names that a condition tests for themselves, joined by and / or."""
+    if isinstance(condition, BooleanExpression):
+        return _bare_tests(condition.expression)
+    if isinstance(condition, LogicalAndExpression | LogicalOrExpression):
+        return _bare_tests(condition.left) | _bare_tests(condition.right)
+    return frozenset({name_of(condition)}) if isinstance(condition, Path) else frozenset()
