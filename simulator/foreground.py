@@ -1,0 +1,49 @@
+"""Runs a simulator in the foreground until a signal or until the process that it serves is gone."""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from simulator.server import start
+
+LOOK_SECONDS = 0.5
+
+
+def serve(
+    db: str | Path, port: int = 0, host: str = "127.0.0.1", webhook_target: str | None = None,
+    engagement: float | None = None, parent_pid: int | None = None,
+) -> int:  # fmt: skip
+    """Serve; 0 after SIGTERM, SIGINT or the end of `parent_pid`."""
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    with start(db, port, host, webhook_target, engagement) as running:
+        # A reader that went away is no reason to stop serving.
+        with suppress(OSError):
+            sys.stdout.write(f"simulator ready on {running.url}\n")
+            sys.stdout.flush()
+        while not ended.wait(LOOK_SECONDS):
+            if parent_pid is not None and not _alive(parent_pid):
+                break
+    return 0
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; on Linux one that is dead and not yet collected counts as gone."""
+    try:
+        os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # Not ours to signal, or a system without /proc: the process is there.
+        return True
+    return status.rpartition(")")[2].split()[0] not in "ZX"

@@ -1,0 +1,162 @@
+"""Answers questions about the delivery log: messages, ledger, posted events, numbers; writes none."""
+
+from types import ModuleType
+
+from simulator.addresses import canonical
+from simulator.log import ESP_CODE, ESPS, Log
+from simulator.outcomes import KIND_CODE, KINDS
+from simulator.state import State
+from simulator.wire import Json, Stored
+
+PAGE = 50
+LARGEST_PAGE = 10_000
+EXAMPLES = 10
+
+
+def _limit(query: dict[str, str]) -> int:
+    return max(1, min(int(query.get("limit", PAGE)), LARGEST_PAGE))
+
+
+def _esp(query: dict[str, str]) -> int:
+    if query["esp"] not in ESP_CODE:
+        raise ValueError(f"esp: one of {', '.join(ESPS)}")
+    return ESP_CODE[query["esp"]]
+
+
+def _conditions(query: dict[str, str], table: str) -> tuple[str, list[Json]]:
+    where, values = ["1"], []
+    for column in ("send_id", "campaign", "outcome"):
+        if column in query:
+            where.append(f"m.{column} = ?")
+            values.append(query[column])
+    if "to" in query:
+        where.append("m.address = ?")
+        values.append(canonical(query["to"]))
+    if "esp" in query:
+        where.append(f"{table}.esp = ?")
+        values.append(_esp(query))
+    return " AND ".join(where), values
+
+
+def page(log: Log, query: dict[str, str]) -> tuple[list[Stored], str | None]:
+    """Messages, newest first; the cursor is the id of the last one."""
+    where, values = _conditions(query, "m")
+    if "cursor" in query:
+        where += " AND m.id < ?"
+        values.append(int(query["cursor"]))
+    limit = _limit(query)
+    found = log.select_messages(where, values, "m.id DESC", limit)
+    return found, str(found[-1].id) if len(found) == limit else None
+
+
+def show(state: State, esp: ModuleType, message: Stored) -> Json:
+    """A message as its recipient would see it, with the ESP's view of it."""
+    mail = esp.mail_of(state, message)
+    return {
+        "id": message.id,
+        "at": message.at / 1000,
+        "esp": message.esp,
+        "message_id": esp.message_id(state, message),
+        "send_id": message.send_id,
+        "campaign": message.campaign,
+        "outcome": message.outcome,
+        "address": message.address,
+        "from": mail.sender,
+        "to": mail.to,
+        "subject": mail.subject,
+        "html": mail.html,
+        "text": mail.text,
+        "headers": mail.headers,
+        "metadata": mail.tags,
+    }
+
+
+def ledger(log: Log, query: dict[str, str]) -> list[Json]:
+    """Who got how many copies, by send id, address, ESP and outcome; all rows at once."""
+    where, values = _conditions(query, "m")
+    sql = (
+        "SELECT m.send_id, m.address, m.esp, m.outcome, count(*) FROM messages m"
+        f" WHERE {where} GROUP BY 1, 2, 3, 4"
+    )
+    with log.reading() as connection:
+        rows = connection.execute(sql, values).fetchall()
+    return [
+        {"send_id": row[0], "to": row[1], "esp": ESPS[row[2]], "outcome": row[3], "count": row[4]}
+        for row in rows
+    ]
+
+
+def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:
+    """Events that were told, oldest first, with the receiver's last status and the attempts."""
+    where, values = _conditions(query, "p")
+    if "kind" in query:
+        if query["kind"] not in KIND_CODE:
+            raise ValueError(f"kind: one of {', '.join(KINDS)}")
+        where += " AND p.kind = ?"
+        values.append(KIND_CODE[query["kind"]])
+    where += " AND p.id > ?"
+    values.append(int(query.get("cursor", 0)))
+    limit = _limit(query)
+    sql = (
+        "SELECT p.id, p.at, p.esp, p.kind, p.status, p.attempts, m.send_id, m.address, m.campaign"
+        f" FROM posted p JOIN messages m ON m.id = p.message WHERE {where} ORDER BY p.id LIMIT ?"
+    )
+    with log.reading() as connection:
+        rows = connection.execute(sql, (*values, limit)).fetchall()
+    items = [
+        {
+            "id": row[0], "at": row[1] / 1000, "esp": ESPS[row[2]], "kind": KINDS[row[3]],
+            "status": row[4], "attempts": row[5], "send_id": row[6], "to": row[7],
+            "campaign": row[8],
+        }
+        for row in rows
+    ]  # fmt: skip
+    return items, str(rows[-1][0]) if len(rows) == limit else None
+
+
+def duplicates(log: Log) -> Json:
+    """Who got more than one copy of one campaign (or of one send, where no campaign is named)."""
+    key = "CASE WHEN campaign != '' THEN campaign ELSE send_id END"
+    # A message that names neither cannot be told from a second, different one.
+    named = "campaign != '' OR send_id != ''"
+    sql = (
+        f"SELECT address, {key} AS named, count(*) AS n FROM messages WHERE {named}"
+        " GROUP BY address, campaign, CASE WHEN campaign != '' THEN '' ELSE send_id END HAVING n > 1"
+    )
+    with log.reading() as connection:
+        rows = connection.execute(sql).fetchall()
+    examples = [{"to": row[0], "campaign": row[1], "copies": row[2]} for row in rows[:EXAMPLES]]
+    return {"count": len(rows), "copies": sum(row[2] - 1 for row in rows), "examples": examples}
+
+
+def stats(state: State) -> Json:
+    """The numbers of each ESP and of all together."""
+    log, meters = state.log, state.meters
+    pending = log.pending()
+    with log.reading() as connection:
+        people = dict(
+            connection.execute(
+                "SELECT esp, count(DISTINCT address) FROM messages GROUP BY esp"
+            ).fetchall()
+        )
+    accepted, told = log.accepted.copy(), log.told.copy()
+    requests = meters.requests.copy()
+    shown: Json = {}
+    for esp in ESPS:
+        outcomes = {o: n for (e, o), n in accepted.items() if e == esp}
+        statuses = {str(s): n for (e, s), n in requests.items() if e == esp}
+        shown[esp] = {
+            "requests": sum(statuses.values()),
+            "answers": statuses,
+            "accepted": sum(outcomes.values()),
+            "outcomes": outcomes,
+            "distinct_recipients": people.get(ESP_CODE[esp], 0),
+            "peak_per_second": meters.peak[esp],
+            "events_posted": {k: n for (e, k), n in told.items() if e == esp},
+            "events_pending": pending.get(esp, 0),
+        }
+    totals = {
+        name: sum(shown[esp][name] for esp in ESPS)
+        for name in ("requests", "accepted", "events_pending")
+    }
+    return {"esps": shown, "total": totals, "duplicates": duplicates(log)}

@@ -1,0 +1,231 @@
+"""SendGrid's Web API v3 as far as sending needs it: routes, answers, and how a message reads.
+
+Pages: "Mail Send" (API reference), "Mail Send: Errors", "Retrieve Credits", "Substitution Tags".
+"""
+
+import base64
+import hmac
+import re
+import time
+
+import orjson
+
+from simulator.faults import Fault
+from simulator.sendgrid_rules import MAX_BYTES, Errors, Recipient, check
+from simulator.state import State
+from simulator.wire import Accepted, Answer, Json, Mail, Request, Route, Stored, answer
+
+NAME = "sendgrid"
+NO_KEY = "Permission denied, wrong credentials"
+BAD_KEY = "The provided authorization grant is invalid, expired, or revoked"
+UNDER_REVIEW = "Your account is under review and cannot send email. Please contact support."
+UNVERIFIED = (
+    "The from address does not match a verified Sender Identity. Mail cannot be sent until this "
+    "error is resolved. Visit https://sendgrid.com/docs/for-developers/sending-email/"
+    "sender-identity/ to see the Sender Identity requirements"
+)
+
+
+def _error(status: int, message: str, field: str | None = None, **headers: str) -> Answer:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return answer(status, {"errors": [{"message": message, "field": field, "help": None}]}, named)
+
+
+def _unauthorised(state: State, request: Request) -> Answer | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if not token:
+        return _error(401, NO_KEY)
+    if scheme.lower() != "bearer" or not hmac.compare_digest(token, state.keys.sendgrid_api_key):
+        return _error(401, BAD_KEY)
+    return None
+
+
+def refusal(kind: str, fault: Fault, _state: State, _request: Request) -> Answer:
+    """How SendGrid words the trouble that a fault stands for."""
+    if kind == "throttle":
+        wait = fault.retry_after
+        reset = {} if wait is None else {"X_RateLimit_Reset": str(int(time.time()) + wait)}
+        return _error(429, "too many requests", **reset)
+    status, message = {
+        "error_500": (500, "Internal Server Error"),
+        "error_503": (503, "Service Unavailable"),
+        "bad_key": (401, BAD_KEY),
+        "suspended": (403, UNDER_REVIEW),
+        "unverified_sender": (403, UNVERIFIED),
+        "payload_too_large": (413, "Payload too large"),
+        "quota": (401, "Maximum credits exceeded"),
+    }[kind]
+    return _error(status, message, "from" if kind == "unverified_sender" else None)
+
+
+def send(state: State, request: Request) -> Answer:
+    """POST /v3/mail/send: all of a request is taken, or nothing (202 or an error)."""
+    refused = _unauthorised(state, request)
+    if refused is not None:
+        return refused
+    if "json" not in request.headers.get("Content-Type", ""):
+        return _error(415, "Content-Type should be application/json.")
+    if len(request.body) > MAX_BYTES:
+        return _error(413, "Payload too large")
+    try:
+        mail = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return _error(400, "Bad Request")
+    errors, people = check(mail, request.fail_every)
+    if errors:
+        return answer(400, {"errors": list(errors)})
+    return _limited(state, mail, people) or _take(state, mail, people)
+
+
+def _limited(state: State, mail: Json, people: list[Recipient]) -> Answer | None:
+    meters = state.meters
+    if not meters.limits[NAME].sender_allowed(mail["from"]["email"]):
+        return _error(403, UNVERIFIED, "from")
+    room, quota = meters.room(NAME), meters.quota_left(NAME)
+    if quota is not None and quota < len(people):
+        return _error(401, "Maximum credits exceeded")
+    if room is not None and room <= 0:
+        return _error(429, "too many requests", X_RateLimit_Reset=str(int(time.time()) + 1))
+    return None
+
+
+def _take(state: State, mail: Json, people: list[Recipient]) -> Answer:
+    sandbox = mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable")
+    if sandbox:
+        # "Sandbox Mode": validated and answered with 200, nothing is sent.
+        return Answer(200)
+    persons = mail.pop("personalizations")
+    rows = _rows(mail, persons, people)
+    if state.meters.limits[NAME].suppression:
+        gone = state.log.suppressed(NAME, (row.address for row in rows))
+        rows = [r._replace(outcome="suppressed") if r.address in gone else r for r in rows]
+    first, _ = state.log.accept(NAME, orjson.dumps(mail), rows)
+    state.meters.took(NAME, len(rows))
+    return Answer(202, headers=(("X-Message-Id", request_id(state, first)),))
+
+
+def _rows(mail: Json, persons: Json, people: list[Recipient]) -> list[Accepted]:
+    shared = mail.get("custom_args") or {}
+    categories = mail.get("categories") or [""]
+    of_all = str(shared.get("campaign_id") or shared.get("campaign") or categories[0])
+    rows = []
+    blobs: dict[int, bytes] = {}
+    first = 0
+    for number, (n, address, outcome) in enumerate(people):
+        person = persons[n]
+        if n not in blobs:
+            first = number
+            blobs[n] = b""
+        # The id of a message's request is the id of its first message; `first` leads back to it.
+        args = person.get("custom_args") or shared
+        campaign = args.get("campaign_id") or args.get("campaign") or of_all
+        send_id = args.get("send_id") or shared.get("send_id") or ""
+        blob = orjson.dumps({"n": number, "k": number - first, "p": person})
+        rows.append(Accepted(address, send_id, campaign, outcome, blob))
+    return rows
+
+
+def request_id(state: State, first: int) -> str:
+    """X-Message-Id: 22 characters, one for all recipients of a request."""
+    return base64.urlsafe_b64encode(state.digest(first, "sendgrid")).decode()[:22]
+
+
+def message_id(state: State, message: Stored) -> str:
+    """`sg_message_id` as events carry it: the request's id and a suffix per recipient."""
+    number = message.extra["n"]
+    return f"{request_id(state, message.id - number)}.recvd-simulator-1-{number}.0"
+
+
+def mail_of(_state: State, message: Stored) -> Mail:
+    """The message as its recipient reads it.
+
+    Substitutions apply to subject, reply-to and content, not to headers ("Substitution Tags").
+    Whether a value is searched again is not documented; here it is, because that case hurts.
+    """
+    shared, person = message.content, message.extra["p"]
+    pairs = list((person.get("substitutions") or {}).items())
+
+    def fill(text: str) -> str:
+        for key, value in pairs:
+            text = text.replace(key, value)
+        return text
+
+    parts = {part["type"]: fill(part["value"]) for part in shared.get("content", ())}
+    headers = {**shared.get("headers", {}), **person.get("headers", {})}
+    reply_to = [shared["reply_to"]] if "reply_to" in shared else shared.get("reply_to_list", [])
+    if reply_to:
+        headers["Reply-To"] = ", ".join(fill(_shown(entry)) for entry in reply_to)
+    return Mail(
+        sender=_shown(person.get("from") or shared["from"]),
+        to=_recipient(message, person),
+        subject=fill(person.get("subject") or shared.get("subject", "")),
+        html=parts.get("text/html", ""),
+        text=parts.get("text/plain", ""),
+        headers=headers,
+        tags=args_of(message),
+    )
+
+
+def args_of(message: Stored) -> dict[str, str]:
+    """Custom arguments: a personalization's own win over the request's of the same name."""
+    return {
+        **(message.content.get("custom_args") or {}),
+        **(message.extra["p"].get("custom_args") or {}),
+    }
+
+
+def _recipient(message: Stored, person: Json) -> str:
+    entries = [e for role in ("to", "cc", "bcc") for e in person.get(role, ())]
+    return _shown(entries[message.extra["k"]])
+
+
+def _shown(entry: Json) -> str:
+    return f"{entry['name']} <{entry['email']}>" if entry.get("name") else str(entry["email"])
+
+
+def address_of(message: Stored) -> str:
+    """The recipient as the request spelled it."""
+    person = message.extra["p"]
+    entries = [e for role in ("to", "cc", "bcc") for e in person.get(role, ())]
+    return str(entries[message.extra["k"]]["email"])
+
+
+def credits(state: State, request: Request) -> Answer:
+    """GET /v3/user/credits ("Retrieve Credits")."""
+    refused = _unauthorised(state, request)
+    if refused is not None:
+        return refused
+    used = state.meters.last_24_hours(NAME)
+    total = state.meters.limits[NAME].daily_quota
+    total = 1_000_000_000 if total is None else total
+    today = int(time.time() // 86400)
+    return answer(
+        200,
+        {
+            "remain": max(0, total - used), "total": total, "overage": 0, "used": used,
+            "last_reset": _day(today), "next_reset": _day(today + 1), "reset_frequency": "daily",
+        },
+    )  # fmt: skip
+
+
+def _day(number: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(number * 86400))
+
+
+def scopes(state: State, request: Request) -> Answer:
+    """GET /v3/scopes: what the key may do."""
+    return _unauthorised(state, request) or answer(
+        200, {"scopes": ["mail.send", "mail.batch.create", "user.credits.read"]}
+    )
+
+
+def not_found(_request: Request, known: bool) -> Answer:
+    return _error(405, "method not allowed") if known else _error(404, "Resource not found")
+
+
+ROUTES = (
+    Route("POST", re.compile(r"/v3/mail/send/?"), send, sends=True),
+    Route("GET", re.compile(r"/v3/user/credits/?"), credits),
+    Route("GET", re.compile(r"/v3/scopes/?"), scopes),
+)
+__all__ = ["NAME", "ROUTES", "Errors", "mail_of", "message_id", "not_found", "refusal"]

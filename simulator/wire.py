@@ -1,0 +1,124 @@
+"""What an HTTP request and an answer are inside the simulator; knows no ESP and no socket."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from re import Match, Pattern
+from typing import Any, NamedTuple
+
+import orjson
+
+Json = Any
+
+JSON_TYPE = "application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it came off the wire; header names are matched in any case."""
+
+    method: str
+    path: str
+    raw_query: str
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    # Set by the fault `partial`: every n-th entry of the batch is to fail.
+    fail_every: int = 0
+    # Set by a fault that breaks the connection after the ESP has taken the mail.
+    matched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body and headers to be written; an empty content type sends no such header."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = JSON_TYPE
+
+
+def answer(status: int, payload: Json, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    return Answer(status, orjson.dumps(payload), headers)
+
+
+Handler = Callable[[Any, Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of an ESP's routing table; `sends` marks the calls that take mail."""
+
+    method: str
+    path: Pattern[str]
+    serve: Handler
+    sends: bool = False
+
+
+class Accepted(NamedTuple):
+    """One message that an ESP takes: whose, under which names, and what becomes of it."""
+
+    address: str
+    send_id: str
+    campaign: str
+    outcome: str
+    extra: bytes
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Stored:
+    """One accepted message as read back from the log, with its request's shared content."""
+
+    id: int
+    at: int
+    esp: str
+    address: str
+    send_id: str
+    campaign: str
+    outcome: str
+    content: Json
+    extra: Json
+    body: bytes = b""
+
+
+class Event(NamedTuple):
+    """One thing that happened to a message and has not been told yet; times in milliseconds."""
+
+    due: int
+    kind: str
+    attempts: int
+    at: int
+    message: Stored
+
+
+# An event with the HTTP status of its last post, or with the time of the next; and the attempts.
+Settled = tuple[Event, int, int]
+
+
+@dataclass(slots=True)
+class Mail:
+    """A message as its recipient would see it."""
+
+    sender: str
+    to: str
+    subject: str
+    html: str
+    text: str
+    headers: dict[str, str]
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def match_route(
+    routes: tuple[Route, ...], method: str, path: str
+) -> tuple[Route | None, Match[str] | None, bool]:
+    """The route for a request, its match, and whether the path exists under another method."""
+    known = False
+    for route in routes:
+        found = route.path.fullmatch(path)
+        if found is None:
+            continue
+        if route.method == method:
+            return route, found, True
+        known = True
+    return None, None, known
