@@ -1,7 +1,7 @@
 """Campaigns: their content, their state, and which of them a worker should look at."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,13 +14,6 @@ from database.models import SendStatus as S
 _t = campaigns
 #: Rows of `sends` are made in transactions of this many subscriber ids.
 SLICE = 5_000
-
-
-class BuildStep(NamedTuple):
-    """Where building a campaign's rows stands."""
-
-    cursor: int
-    last: int  #: the highest subscriber id of the audience
 
 
 def insert(connection: sa.Connection, values: Mapping[str, Any]) -> int:
@@ -91,17 +84,20 @@ def highest_subscriber_id(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.max(subscribers.c.id))).scalar() or 0)
 
 
-def build_step(connection: sa.Connection, campaign_id: int) -> BuildStep | None:
-    """Lock a campaign that is being built; None when there is nothing left to build."""
-    row = connection.execute(
-        sa.select(_t.c.build_cursor, _t.c.max_subscriber_id)
-        .where(
-            _t.c.id == campaign_id, _t.c.phase == Phase.BUILDING,
-            _t.c.status.in_([C.SENDING, C.PAUSED]),
+def lock_building(connection: sa.Connection, campaign_id: int) -> sa.RowMapping | None:
+    """Lock a campaign whose rows are not all made; None when there is nothing to make."""
+    return (
+        connection.execute(
+            sa.select(_t)
+            .where(
+                _t.c.id == campaign_id, _t.c.phase == Phase.BUILDING,
+                _t.c.status.in_([C.SENDING, C.PAUSED]),
+            )
+            .with_for_update()
         )
-        .with_for_update()
-    ).one_or_none()  # fmt: skip
-    return BuildStep(*row) if row else None
+        .mappings()
+        .one_or_none()
+    )  # fmt: skip
 
 
 def built(connection: sa.Connection, campaign_id: int, cursor: int, last: int) -> None:

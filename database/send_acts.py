@@ -4,7 +4,7 @@ Works in slices, so that no transaction grows with the campaign.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -88,7 +88,9 @@ def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
 
 def requeue_failed(connection: sa.Connection, campaign_id: int, now: float, limit: int) -> int:
     """Queue a slice of the failed sends again (`retry-failed`); returns how many."""
-    return _move(connection, campaign_id, S.FAILED, S.QUEUED, "retried by an operator", now, limit)
+    return _move(
+        connection, campaign_id, S.FAILED, S.QUEUED, "retried by an operator", now=now, limit=limit
+    )
 
 
 def resolve(
@@ -97,12 +99,14 @@ def resolve(
 ) -> int:  # fmt: skip
     """End the doubt of a slice of sends as an operator says; returns how many."""
     extra = [sends.c.reason == NOT_FOUND] if only_not_found else []
-    return _move(connection, campaign_id, S.IN_DOUBT, target, why, now, limit, *extra)
+    return _move(
+        connection, campaign_id, S.IN_DOUBT, target, why, now=now, limit=limit, extra=extra
+    )
 
 
 def _move(
-    connection: sa.Connection, campaign_id: int, source: S, target: S, why: str, now: float,
-    limit: int, *extra: sa.ColumnElement[bool],
+    connection: sa.Connection, campaign_id: int, source: S, target: S, why: str, *, now: float,
+    limit: int, extra: Sequence[sa.ColumnElement[bool]] = (),
 ) -> int:  # fmt: skip
     rows = connection.execute(
         sa.select(sends.c.id, sends.c.esp, sends.c.trail, sends.c.reason)
@@ -150,7 +154,7 @@ def get(connection: sa.Connection, send_id: int) -> sa.RowMapping | None:
 def page(
     connection: sa.Connection, campaign_id: int, limit: int, after: int = 0,
     status: str | None = None, esp: str | None = None,
-) -> Sequence[Mapping[str, Any]]:  # fmt: skip
+) -> Sequence[sa.RowMapping]:  # fmt: skip
     """A campaign's sends in the order they were made."""
     query = sa.select(sends).where(sends.c.campaign_id == campaign_id, sends.c.id > after)
     if status is not None:

@@ -44,7 +44,7 @@ class HandedOver(NamedTuple):
 
 
 def build(
-    connection: sa.Connection, campaign_id: int, condition: sa.ColumnElement[bool],
+    connection: sa.Connection, campaign_id: int, condition: sa.ColumnElement[bool] | None,
     after: int, upto: int, now: float,
 ) -> int:  # fmt: skip
     """Make the rows for the active subscribers with `after < id <= upto` that match. Running it
@@ -56,7 +56,8 @@ def build(
         )
         .where(
             subscribers.c.id > after, subscribers.c.id <= upto,
-            subscribers.c.status == "active", condition,
+            subscribers.c.status == "active",
+            sa.true() if condition is None else condition,
         )
         .order_by(subscribers.c.id)
     )  # fmt: skip
@@ -160,16 +161,21 @@ def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -
     return count
 
 
-def release(connection: sa.Connection, lease: Lease, ids: Iterable[int], now: float) -> int:
+def release(
+    connection: sa.Connection, lease: Lease, ids: Iterable[int], now: float,
+    *, never_left: bool = False,
+) -> int:  # fmt: skip
     """Give claimed sends back that were certainly not handed over: to `cancelled` when their
-    campaign is, else to `queued`. Returns how many were still ours."""
+    campaign is, else to `queued`. `never_left`: they were committed as handed over, but their ESP's
+    adapter knows that no request for them began. Returns how many were still ours."""
+    untouched = "" if never_left else " AND handed_over_at IS NULL"
     states = Counter(
         connection.execute(
             sa.text(
                 f"UPDATE sends SET status = {_GIVEN_BACK}, lease_token = NULL, lease_until = NULL,"
-                f" esp = NULL, updated_at = :now WHERE id {listed(connection)}"
-                " AND status = 'sending' AND lease_token = :token AND handed_over_at IS NULL"
-                " RETURNING status"
+                " esp = NULL, handed_over_at = NULL, updated_at = :now"
+                f" WHERE id {listed(connection)} AND status = 'sending'"
+                f" AND lease_token = :token{untouched} RETURNING status"
             ),
             {"ids": packed(ids), "token": lease.token, "now": now},
         ).scalars()

@@ -1,0 +1,173 @@
+"""What an operator does with a campaign under way, and what heals by itself.
+
+Every act is a compare-and-set: where the state does not allow it, Conflict says which state it is.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from database import campaigns, send_acts, sends
+from database import esp_performance as performance
+from database.engine import Database
+from database.models import CampaignStatus as C
+from database.models import Phase
+from database.models import SendStatus as S
+from utils.errors import Conflict, NotFound
+
+log = logging.getLogger(__name__)
+
+#: Sends moved in one transaction by an operator's act.
+SLICE = 1_000
+_RESOLUTIONS = {"mark_sent": S.ACCEPTED, "mark_failed": S.FAILED, "resend": S.QUEUED}
+
+
+class CampaignControl:
+    """Pause, resume, cancel, retry, resolve; and settle what a lost worker left."""
+
+    def __init__(
+        self, database: Database, *, wake: Callable[[int], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`wake` tells the work engine that a campaign has something to do; it may be lost."""
+        self._db = database
+        self._wake = wake
+        self._clock = clock
+
+    def pause(self, campaign_id: int, *, by: str, reason: str = "") -> None:
+        """Stop claiming. What is handed over already, ends."""
+        why = f"paused by {by}" + (f": {reason}" if reason else "")
+        self._move(campaign_id, C.PAUSED, why, (C.SENDING, C.SCHEDULED))
+
+    def resume(self, campaign_id: int) -> None:
+        """Go on where it stopped; touches no recipient's row."""
+        self._move(campaign_id, C.SENDING, "", (C.PAUSED,))
+        self._wake(campaign_id)
+
+    def cancel(self, campaign_id: int, *, by: str) -> None:
+        """Never send the rest. What is handed over already, ends as it ends."""
+        self._move(campaign_id, C.CANCELLED, f"cancelled by {by}", None)
+        self._cancel_queued(campaign_id)
+
+    def retry_failed(self, campaign_id: int) -> int:
+        """Queue every failed send again; returns how many."""
+
+        def retry(connection: sa.Connection) -> int:
+            self._must_be(connection, campaign_id, (C.SENDING, C.PAUSED, C.SENT, C.FAILED))
+            count = send_acts.requeue_failed(connection, campaign_id, self._clock(), SLICE)
+            return self._reopened(connection, campaign_id, count)
+
+        return self._in_slices(campaign_id, retry)
+
+    def resolve_in_doubt(
+        self, campaign_id: int, action: str, *, by: str, only_not_found: bool = False
+    ) -> int:
+        """End the doubt by an operator's word: `mark_sent`, `mark_failed` or `resend` (which may
+        mail somebody twice, and is logged). Returns how many sends moved."""
+        target = _RESOLUTIONS[action]
+        why = f"{action} by {by}"
+
+        def resolve(connection: sa.Connection) -> int:
+            allowed = (
+                tuple(C) if target is not S.QUEUED else (C.SENDING, C.PAUSED, C.SENT, C.FAILED)
+            )
+            self._must_be(connection, campaign_id, allowed)
+            count = send_acts.resolve(
+                connection, campaign_id, target, why, self._clock(), SLICE,
+                only_not_found=only_not_found,
+            )  # fmt: skip
+            return self._reopened(connection, campaign_id, count) if target is S.QUEUED else count
+
+        count = self._in_slices(campaign_id, resolve)
+        log.warning("campaign %s: %d sends in doubt: %s", campaign_id, count, why)
+        return count
+
+    def _in_slices(self, campaign_id: int, act: Callable[[sa.Connection], int]) -> int:
+        total = 0
+        while count := self._db.transact(act):
+            total += count
+        if total:
+            self._wake(campaign_id)
+        return total
+
+    def _reopened(self, connection: sa.Connection, campaign_id: int, count: int) -> int:
+        """A campaign that was over is `sending` again once a send of it is queued."""
+        if count:
+            campaigns.move(
+                connection, campaign_id, C.SENDING, only_from=(C.SENT, C.FAILED),
+                phase=Phase.DRAINING, finished_at=None,
+            )  # fmt: skip
+        return count
+
+    def _move(
+        self, campaign_id: int, target: C, reason: str, only_from: tuple[C, ...] | None
+    ) -> None:
+        def move(connection: sa.Connection) -> None:
+            done = campaigns.move(
+                connection, campaign_id, target, reason=reason, only_from=only_from
+            )
+            if not done:
+                self._must_be(connection, campaign_id, ())
+
+        self._db.transact(move)
+
+    def _must_be(self, connection: sa.Connection, campaign_id: int, allowed: tuple[C, ...]) -> None:
+        row = campaigns.get(connection, campaign_id)
+        if row is None:
+            raise NotFound(f"there is no campaign {campaign_id}")
+        if row["status"] not in allowed:
+            raise Conflict(f"campaign {campaign_id} is {row['status']}")
+
+    # --- heal ----------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Settle what a lost worker left: run-out leases, half-done cancels, finished campaigns."""
+        with self._db.read() as connection:
+            leased = campaigns.with_leases(connection)
+            cancelled = campaigns.cancelled_with_queued(connection)
+        for campaign_id in leased:
+            self._expire(campaign_id)
+        for campaign_id in cancelled:
+            self._cancel_queued(campaign_id)
+        with self._db.read() as connection:
+            over = campaigns.to_finish(connection)
+        for campaign_id in over:
+            self._finish(campaign_id)
+
+    def due(self) -> tuple[list[int], list[int]]:
+        """Campaigns to build, and campaigns to drain."""
+        with self._db.read() as connection:
+            return campaigns.to_build(connection), campaigns.to_drain(connection)
+
+    def _finish(self, campaign_id: int) -> None:
+        state = self._db.transact(lambda c: campaigns.finish(c, campaign_id, self._clock()))
+        if state:
+            log.info("campaign %s is %s", campaign_id, state)
+
+    def _expire(self, campaign_id: int) -> None:
+        def expire(connection: sa.Connection) -> list[sends.Expired]:
+            expired = sends.expire(connection, campaign_id, self._clock())
+            unused = Counter(
+                (lease.esp, performance.day_of(lease.claimed_at))
+                for lease in expired
+                if lease.esp and not lease.handed_over
+            )
+            for (esp, day), count in sorted(unused.items()):
+                performance.give_back(connection, esp, day, count)
+            return expired
+
+        expired = self._db.transact(expire)
+        if expired:
+            log.warning(
+                "campaign %s: %d leases ran out, %d sends of them are in doubt",
+                campaign_id, len(expired), sum(lease.handed_over for lease in expired),
+            )  # fmt: skip
+
+    def _cancel_queued(self, campaign_id: int) -> None:
+        while self._db.transact(
+            lambda c: campaigns.cancel_queued(c, campaign_id, self._clock(), campaigns.SLICE)
+        ):
+            pass

@@ -1,0 +1,303 @@
+"""OUT: the journey of a batch, as a recipe of named steps: claim, render, hand over, send, record.
+
+Knows no HTTP, no ESP by name and no SQL. What is certain at each step is written down before the
+next one begins, so that a crash between any two of them loses nobody and mails nobody twice.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from composer import Composer, Render, Rendered
+from database import campaigns, sends
+from database import esp_performance as performance
+from database.engine import Database, DatabaseUnavailable
+from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
+from database.sends import Lease, Picked
+from mail.message import Content, Message
+from services import esp_manager, settling
+from services.esp import Batch, Report
+from services.esp_manager import EspManager, Plan, Record
+from services.esp_state import EspState
+
+log = logging.getLogger(__name__)
+
+#: How long a drain waits by itself for a rate or a probe; longer waits go back to the queue.
+PATIENCE_SECONDS = 1.0
+#: Pause between tries to write down what an ESP answered while the database refuses.
+RECORD_RETRY_SECONDS = 0.5
+#: A request may begin only while this much of the lease is left beside the request's own deadline.
+LEASE_MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long things may take, and what a suspension does."""
+
+    lease_seconds: float = 60.0
+    timeout_seconds: float = 30.0  #: the longest request of any ESP
+    pause_on_suspension: bool = True
+
+
+class Claim(NamedTuple):
+    """The sends of one claim that are reserved at one ESP."""
+
+    esp: str
+    lease: Lease
+    day: str  #: the quota day they were reserved on
+    picked: Sequence[Picked]
+
+
+class Parcel(NamedTuple):
+    """The messages of one claim that go to one ESP."""
+
+    esp: str
+    lease: Lease
+    day: str
+    content: Content
+    messages: Mapping[int, Message]  #: by send, in order
+
+
+class Step(NamedTuple):
+    """What one round of a drain did."""
+
+    taken: int
+    wait_until: float | None = None  #: nothing taken: when to come back; None = nothing is left
+
+
+class EmailSender:
+    """Sends what is queued. Several threads and processes may drain the same campaign."""
+
+    def __init__(
+        self, database: Database, manager: EspManager, composer: Composer,
+        options: Options | None = None, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`clock` gives Unix seconds; quotas, leases and rates go by it."""
+        self._db = database
+        self._manager = manager
+        self._composer = composer
+        self._options = options or Options()
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(thread_name_prefix="esp")
+
+    def drain(
+        self, campaign_id: int, *, seconds: float, stopping: Callable[[], bool] = lambda: False
+    ) -> float | None:
+        """Send the campaign's queued sends for up to `seconds`. Returns when to come back, as
+        Unix seconds (infinity: when an operator acts); None = nothing is left to claim."""
+        end = time.monotonic() + seconds
+        while not stopping() and time.monotonic() < end:
+            step = self.step(campaign_id)
+            if step.taken:
+                continue
+            if step.wait_until is None:
+                self._db.transact(lambda c: campaigns.finish(c, campaign_id, self._clock()))
+                return None
+            wait = step.wait_until - self._clock()
+            if wait > PATIENCE_SECONDS:
+                return step.wait_until
+            time.sleep(max(0.01, wait))
+        return self._clock()
+
+    def step(self, campaign_id: int) -> Step:
+        """One round: claim, render, hand over, send, record."""
+        claims, render, wait_until = self._claim(campaign_id)
+        if not claims:
+            return Step(0, wait_until)
+        parcels = self._hand_over([self._rendered(claim, render) for claim in claims])
+        self._send_all(parcels)
+        return Step(sum(len(claim.picked) for claim in claims))
+
+    def close(self) -> None:
+        """Wait for requests in flight."""
+        self._pool.shutdown(wait=True)
+
+    # --- claim -------------------------------------------------------------------------------
+
+    def _claim(self, campaign_id: int) -> tuple[list[Claim], Render, float | None]:
+        """Take due sends, choose each one's ESP and reserve its quota, in one transaction. It
+        may be lost in a power cut: nothing has left yet."""
+
+        def claim(connection: sa.Connection) -> tuple[list[Claim], Render, float | None]:
+            now = self._clock()
+            campaign = campaigns.get(connection, campaign_id)
+            if campaign is None or campaign["status"] != CampaignStatus.SENDING:
+                return [], _nothing, None
+            wanted = min(self._manager.claim_size(), campaign["n_queued"])
+            lane = _lane_of(campaign)
+            records = self._records(connection, now)
+            plan = self._manager.plan(records, wanted, lane, now, campaign["options"].get("esp"))
+            if len(plan.chosen) == 0:
+                return [], _nothing, _comeback(plan) if wanted else None
+            picked = sends.pick(connection, campaign_id, len(plan.chosen))
+            lease = Lease(campaign_id, secrets.token_hex(8), now + self._options.lease_seconds)
+            claims = self._reserve(connection, lease, plan, picked, records, lane)
+            render = self._composer.compose(connection, campaign_id) if claims else _nothing
+            return claims, render, None
+
+        return self._db.transact(claim, durable=False)
+
+    def _records(self, connection: sa.Connection, now: float) -> dict[str, Record]:
+        rows = performance.lock(connection, self._manager.names, now)
+        return {
+            name: Record(EspState.from_json(row.state), row.used_today, row.counts)
+            for name, row in rows.items()
+        }
+
+    def _reserve(
+        self, connection: sa.Connection, lease: Lease, plan: Plan, picked: Sequence[Picked],
+        records: Mapping[str, Record], lane: Lane,
+    ) -> list[Claim]:  # fmt: skip
+        now = self._clock()
+        by_esp: dict[str, list[Picked]] = {}
+        for row, esp in zip(picked, plan.chosen, strict=False):
+            by_esp.setdefault(esp, []).append(row)
+        states = {}
+        for esp, rows in sorted(by_esp.items()):
+            sends.take(connection, lease, esp, [row.id for row in rows], now)
+            state = replace(records[esp].state, credit=plan.credit[esp])
+            states[esp] = self._manager.reserved(esp, state, len(rows), lane, now).to_json()
+            performance.count(connection, esp, {"used": len(rows)}, now)
+        performance.save_states(connection, states, now)
+        day = performance.day_of(now)
+        return [Claim(esp, lease, day, rows) for esp, rows in by_esp.items()]
+
+    # --- render and hand over ------------------------------------------------------------------
+
+    def _rendered(self, claim: Claim, render: Render) -> Parcel:
+        """Fill in everybody's slots. Whoever cannot be rendered fails alone."""
+        content, results = render(claim.picked)
+        messages: dict[int, Message] = {}
+        failed: list[tuple[int, str]] = []
+        for row, result in zip(claim.picked, results, strict=True):
+            if isinstance(result, Message):
+                messages[row.id] = result
+            else:
+                failed.append((row.id, str(result)))
+        if failed:
+            self._db.transact(lambda connection: self._fail(connection, claim, failed))
+        return Parcel(claim.esp, claim.lease, claim.day, content, messages)
+
+    def _fail(
+        self, connection: sa.Connection, claim: Claim, failed: Sequence[tuple[int, str]]
+    ) -> None:
+        now = self._clock()
+        sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
+        performance.give_back(connection, claim.esp, claim.day, len(failed))
+
+    def _hand_over(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Commit, durably, which sends now leave; from here on they are in doubt until recorded."""
+
+        def hand_over(connection: sa.Connection) -> list[Parcel]:
+            now = self._clock()
+            leaving = []
+            for parcel in parcels:
+                lease = parcel.lease._replace(until=now + self._options.lease_seconds)
+                decided = sends.hand_over(connection, lease, list(parcel.messages), now)
+                unused = len(parcel.messages) - len(decided.ready)
+                performance.give_back(connection, parcel.esp, parcel.day, unused)
+                ready = {id_: m for id_, m in parcel.messages.items() if id_ in decided.ready}
+                leaving.append(parcel._replace(lease=lease, messages=ready))
+            return leaving
+
+        return [parcel for parcel in self._db.transact(hand_over) if parcel.messages]
+
+    # --- send and record -----------------------------------------------------------------------
+
+    def _send_all(self, parcels: Sequence[Parcel]) -> None:
+        """Send to several ESPs side by side; one's failure waits until the others are recorded."""
+        if len(parcels) == 1:
+            self._send_and_record(parcels[0])
+            return
+        errors = [
+            future.exception()
+            for future in [self._pool.submit(self._send_and_record, parcel) for parcel in parcels]
+        ]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _send_and_record(self, parcel: Parcel) -> None:
+        """No transaction is open during the ESP's call."""
+        margin = self._options.timeout_seconds + LEASE_MARGIN_SECONDS
+        batch = Batch(
+            parcel.content,
+            list(parcel.messages.values()),
+            deadline=time.monotonic() + self._options.lease_seconds - margin,
+            careful=self._is_careful(parcel.esp),
+        )
+        report = self._manager.esps[parcel.esp].send(batch)
+        self._record_patiently(parcel, report)
+
+    def _is_careful(self, esp: str) -> bool:
+        with self._db.read() as connection:
+            row = performance.read(connection, [esp], self._clock())[esp]
+        return EspState.from_json(row.state).careful
+
+    def _record_patiently(self, parcel: Parcel, report: Report) -> None:
+        """Write down what the ESP said. While the database refuses, try until the lease is over:
+        after that the sends are in doubt, which is the truth as far as the database knows it."""
+        while True:
+            try:
+                self._db.transact(lambda connection: self._record(connection, parcel, report))
+            except DatabaseUnavailable as error:
+                if self._clock() > parcel.lease.until:
+                    raise
+                log.warning("cannot record what %s answered, trying again: %s", parcel.esp, error)
+                time.sleep(RECORD_RETRY_SECONDS)
+            else:
+                return
+
+    def _record(self, connection: sa.Connection, parcel: Parcel, report: Report) -> None:
+        now = self._clock()
+        esp, lease = parcel.esp, parcel.lease
+        self._learn(connection, esp, report, now)
+        settled = settling.settle(list(parcel.messages), report.outcomes)
+        if settled.accepted:
+            sends.record_accepted(connection, lease, esp, settled.accepted, now)
+        if settled.not_tried:
+            sends.release(connection, lease, settled.not_tried, now, never_left=True)
+        for target, rows in settled.stopped.items():
+            if rows:
+                sends.record_stopped(connection, lease, esp, target, rows, now)
+        performance.give_back(connection, esp, parcel.day, settled.unused)
+        performance.count(connection, esp, settling.counts(report), now)
+        self._pause_if_told(connection, parcel, report)
+
+    def _learn(self, connection: sa.Connection, esp: str, report: Report, now: float) -> None:
+        row = performance.lock(connection, [esp], now)[esp]
+        before = EspState.from_json(row.state)
+        after = esp_manager.learn(before, report, now)
+        if after != before:
+            performance.save_states(connection, {esp: after.to_json()}, now)
+        if after.breaker.state != before.breaker.state:
+            log.warning("%s: breaker %s, %s", esp, after.breaker.state, after.breaker.cause)
+
+    def _pause_if_told(self, connection: sa.Connection, parcel: Parcel, report: Report) -> None:
+        reason = settling.reason_to_pause(
+            parcel.esp, report.outcomes, on_suspension=self._options.pause_on_suspension
+        )
+        campaign_id = parcel.lease.campaign_id
+        if reason and campaigns.move(connection, campaign_id, CampaignStatus.PAUSED, reason=reason):
+            log.warning("campaign %s paused: %s", campaign_id, reason)
+
+
+def _nothing(_people: Sequence[Picked]) -> Rendered:
+    raise AssertionError("nothing was claimed")
+
+
+def _lane_of(campaign: sa.RowMapping) -> Lane:
+    transactional = campaign["kind"] == CampaignKind.TRANSACTIONAL
+    return Lane.TRANSACTIONAL if transactional else Lane.CAMPAIGN
+
+
+def _comeback(plan: Plan) -> float:
+    """The first moment an ESP without room may have some; infinity = when an operator acts."""
+    times = [standing.until for standing in plan.standings if standing.until is not None]
+    return min(times, default=float("inf"))

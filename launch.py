@@ -1,0 +1,306 @@
+"""OUT, first half: check a campaign before anybody gets it, store it, and make its rows.
+
+After `launch` has answered, content, sender and audience are fixed; `build` can be cut off anywhere
+and run again.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from composer import Composer
+from database import audience, campaigns, sends
+from database.engine import Database
+from database.models import CampaignKind, CampaignStatus, Phase
+from database.segment_sql import Condition, condition
+from database.segments import SavedSegments, SegmentError, parse
+from mail.compiled import Compiled
+from mail.liquid import TemplateError
+from utils import addresses
+from utils.errors import Conflict, FieldError, Invalid
+from utils.signing import new_nonce
+
+log = logging.getLogger(__name__)
+
+#: Contract §4: an Idempotency-Key is kept for 7 days.
+KEY_KEPT_SECONDS = 7 * 86400
+#: Longest accepted header texts; RFC 5322 §2.1.1 bounds a line at 998 characters.
+MAX_HEADER = 900
+
+
+class NotReady(Exception):
+    """Mail to real people would break a rule; every blocker is named."""
+
+    def __init__(self, blockers: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{b.field}: {b.message}" for b in blockers))
+        self.blockers = list(blockers)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a request asks to send."""
+
+    subject: str
+    html: str | None = None
+    text: str | None = None
+    name: str = ""
+    from_email: str | None = None
+    from_name: str | None = None
+    reply_to: str | None = None
+    segment: Any = None  #: rule tree, or the name of a saved segment or tag; None = everybody
+    track_opens: bool = True
+    track_clicks: bool = True
+    allow_missing: bool = False
+    esp: str | None = None
+
+    def fingerprint(self) -> str:
+        """Equal for requests that ask for the same."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends, by the settings."""
+
+    mode: str
+    from_email: str
+    from_name: str = ""
+    reply_to: str | None = None
+    from_domains: frozenset[str] = frozenset()
+    esps: frozenset[str] = frozenset()
+    blockers: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The answer to a launch, the same for a repeated request."""
+
+    campaign_id: int
+    status: str
+    audience: int
+    warnings: list[str]
+    repeated: bool = False
+
+
+class Launcher:
+    """Makes campaigns."""
+
+    def __init__(
+        self, database: Database, composer: Composer, identity: Identity,
+        saved: SavedSegments, *, wake: Callable[[int], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`wake` tells the work engine that a campaign has something to do; it may be lost."""
+        self._db = database
+        self._composer = composer
+        self._identity = identity
+        self._saved = saved
+        self._wake = wake
+        self._clock = clock
+
+    def launch(self, draft: Draft, *, idempotency_key: str | None = None) -> Launched:
+        """Check, store, start. Raises Invalid, Conflict or NotReady, and then nothing is stored."""
+        if self._identity.blockers:
+            raise NotReady(self._identity.blockers)
+        if idempotency_key:
+            known = self._answer_to(idempotency_key, draft)
+            if known:
+                return known
+        row, size, warnings = self._prepared(draft, idempotency_key)
+        try:
+            launched = self._db.transact(lambda c: self._store(c, row, size, warnings))
+        except sa.exc.IntegrityError:
+            # Two requests with one key at once: the other was first.
+            known = self._answer_to(idempotency_key or "", draft)
+            if known is None:
+                raise
+            return known
+        self._wake(launched.campaign_id)
+        return launched
+
+    def _answer_to(self, key: str, draft: Draft) -> Launched | None:
+        now = self._clock()
+        with self._db.read() as connection:
+            row = campaigns.by_idempotency_key(connection, key)
+        if row is None or row["created_at"] < now - KEY_KEPT_SECONDS:
+            return None
+        if row["idempotency_hash"] != draft.fingerprint():
+            raise Conflict("this Idempotency-Key was used with another body")
+        return Launched(**row["idempotency_answer"], repeated=True)
+
+    def _prepared(self, draft: Draft, key: str | None) -> tuple[dict[str, Any], int, list[str]]:
+        """Everything that takes time, without a write lock: row, size of the audience, warnings."""
+        now = self._clock()
+        row = self._row(draft, now)
+        compiled = self._compiled(row)
+        people = self._people(row, now)
+        with self._db.read() as connection:
+            size = audience.count(connection, people)
+            if not size:
+                raise Invalid.of("segment", "no active subscriber matches: nobody would get this")
+            _refuse_missing(connection, compiled, people)
+        row |= {
+            "links": list(compiled.links),
+            "idempotency_key": key,
+            "idempotency_hash": draft.fingerprint() if key else None,
+        }
+        return row, size, [str(warning) for warning in compiled.warnings]
+
+    def _store(
+        self, connection: sa.Connection, row: Mapping[str, Any], size: int,
+        warnings: list[str],
+    ) -> Launched:  # fmt: skip
+        campaigns.forget_idempotency_keys(connection, row["created_at"] - KEY_KEPT_SECONDS)
+        last = campaigns.highest_subscriber_id(connection)
+        values = {name: value for name, value in row.items() if name != "id"}
+        campaign_id = campaigns.insert(connection, values | {"max_subscriber_id": last})
+        launched = Launched(campaign_id, row["status"], size, warnings)
+        answer = {name: getattr(launched, name) for name in _ANSWER}
+        campaigns.set_idempotency_answer(connection, campaign_id, answer)
+        return launched
+
+    # --- checks ------------------------------------------------------------------------------
+
+    def _row(self, draft: Draft, now: float) -> dict[str, Any]:
+        """The columns of the new campaign, or Invalid with every field that is wrong."""
+        identity = self._identity
+        draft = replace(
+            draft,
+            from_email=draft.from_email or identity.from_email,
+            from_name=identity.from_name if draft.from_name is None else draft.from_name,
+            reply_to=draft.reply_to or identity.reply_to,
+        )
+        problems = [*_header_problems(draft), *self._sender_problems(draft)]
+        rule, topic = self._segment(draft.segment, problems)
+        if problems:
+            raise Invalid(problems)
+        return {
+            "id": 0, "kind": CampaignKind.CAMPAIGN, "name": draft.name or draft.subject[:200],
+            "status": CampaignStatus.SENDING, "phase": Phase.BUILDING, "mode": identity.mode,
+            "nonce": new_nonce(), "subject": draft.subject, "html": draft.html, "text": draft.text,
+            "from_email": draft.from_email, "from_name": draft.from_name,
+            "reply_to": draft.reply_to, "segment": rule, "topic": topic,
+            "options": {
+                "track_opens": draft.track_opens, "track_clicks": draft.track_clicks,
+                "allow_missing": draft.allow_missing, **({"esp": draft.esp} if draft.esp else {}),
+            },
+            "created_at": now, "launched_at": now,
+        }  # fmt: skip
+
+    def _sender_problems(self, draft: Draft) -> list[FieldError]:
+        problems = []
+        try:
+            sender = addresses.parse(draft.from_email or "")
+        except addresses.BadAddress as error:
+            problems.append(FieldError("from_email", str(error)))
+        else:
+            if sender.domain not in self._identity.from_domains:
+                allowed = ", ".join(sorted(self._identity.from_domains)) or "none"
+                problems.append(FieldError("from_email", f"not one of our domains ({allowed})"))
+        if draft.reply_to:
+            try:
+                addresses.parse(draft.reply_to)
+            except addresses.BadAddress as error:
+                problems.append(FieldError("reply_to", str(error)))
+        if draft.esp and draft.esp not in self._identity.esps:
+            known = ", ".join(sorted(self._identity.esps))
+            problems.append(FieldError("esp", f"not configured; configured are: {known}"))
+        return problems
+
+    def _segment(self, wanted: Any, problems: list[FieldError]) -> tuple[Any, str | None]:
+        """The rule as it is stored, and the topic (tag) whose opt-outs it must respect."""
+        if wanted is None:
+            return None, None
+        try:
+            rule = parse(wanted, self._saved)
+        except SegmentError as error:
+            problems += error.errors
+            return None, None
+        topic = wanted if isinstance(wanted, str) and wanted not in self._saved.rules else None
+        return rule, topic
+
+    def _people(self, row: Mapping[Any, Any], now: float) -> Condition | None:
+        """Who is meant, beside being active: the segment, less those who opted out of its topic."""
+        sqlite = self._db.is_sqlite
+        rules = []
+        if row["segment"] is not None:
+            rules.append(condition(row["segment"], now=now, sqlite=sqlite))
+        if row["topic"] is not None:
+            rules.append(audience.not_opted_out(row["topic"], sqlite=sqlite))
+        return sa.and_(*rules) if rules else None
+
+    def _compiled(self, row: Mapping[str, Any]) -> Compiled:
+        try:
+            return self._composer.compile(row)
+        except TemplateError as error:
+            raise Invalid(
+                [FieldError(p.part, f"line {p.line}: {p.message}") for p in error.problems]
+            ) from error
+
+    # --- build -------------------------------------------------------------------------------
+
+    def build(self, campaign_id: int, *, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Make the campaign's rows in slices; nothing is claimed before the last. Running it again,
+        or twice at once, makes no row twice. Returns whether all are made."""
+        while not stopping():
+            if self._db.transact(lambda connection: self._build_slice(connection, campaign_id)):
+                return True
+        return False
+
+    def _build_slice(self, connection: sa.Connection, campaign_id: int) -> bool:
+        row = campaigns.lock_building(connection, campaign_id)
+        if row is None:
+            return True
+        after, last = row["build_cursor"], row["max_subscriber_id"]
+        upto = min(after + campaigns.SLICE, last)
+        people = self._people(row, row["launched_at"])
+        sends.build(connection, campaign_id, people, after, upto, self._clock())
+        campaigns.built(connection, campaign_id, upto, last)
+        return bool(upto >= last)
+
+
+_ANSWER = ("campaign_id", "status", "audience", "warnings")
+
+
+def _refuse_missing(
+    connection: sa.Connection, compiled: Compiled, people: Condition | None
+) -> None:
+    """A variable that anybody in the audience lacks, without excuse, stops the launch."""
+    names = compiled.required_variables()
+    if not names:
+        return
+    lacking = audience.missing_counts(connection, people, list(names))
+    first_use = {use.name: use for use in reversed(compiled.variables)}
+    problems = [
+        FieldError(
+            first_use[name].part,
+            f"line {first_use[name].line}: {count} recipients have no `{name}`"
+            " (give it a default, or send with allow_missing)",
+        )
+        for name, (count, _examples) in lacking.items()
+    ]
+    if problems:
+        raise Invalid(problems)
+
+
+def _header_problems(draft: Draft) -> list[FieldError]:
+    """Contract §4: CR or LF in a campaign's header fields is refused, not mended."""
+    problems = []
+    for field in ("subject", "name", "from_name", "from_email", "reply_to"):
+        value = getattr(draft, field) or ""
+        if any(char in value for char in "\r\n\0"):
+            problems.append(FieldError(field, "must be one line: CR, LF and NUL are not allowed"))
+        elif len(value) > MAX_HEADER:
+            problems.append(FieldError(field, f"longer than {MAX_HEADER} characters"))
+    if not draft.subject.strip():
+        problems.append(FieldError("subject", "must not be empty"))
+    if draft.html is None and draft.text is None:
+        problems.append(FieldError("html", "give html, text, or both"))
+    return problems

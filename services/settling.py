@@ -1,0 +1,88 @@
+"""What the outcomes of a batch mean for the ledger, the quota and the campaign. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from database.models import SendStatus
+from services.breaker import counts_as_failure
+from services.esp import (
+    Accepted,
+    EspError,
+    InDoubt,
+    NotTried,
+    Outcome,
+    Refused,
+    Rejected,
+    Report,
+    Suspended,
+    Throttled,
+)
+
+#: Where a send can end that was not accepted.
+STOPS = (SendStatus.QUEUED, SendStatus.FAILED, SendStatus.IN_DOUBT)
+#: Counters of `esp_performance` per outcome.
+_COUNTED: dict[type, str] = {Accepted: "accepted", Rejected: "failed", InDoubt: "in_doubt"}
+
+
+@dataclass(slots=True)
+class Settled:
+    """A batch's outcomes, sorted by what happens to their sends."""
+
+    accepted: list[tuple[int, str | None]] = field(default_factory=list)
+    not_tried: list[int] = field(default_factory=list)
+    stopped: dict[SendStatus, list[tuple[int, str]]] = field(
+        default_factory=lambda: {status: [] for status in STOPS}
+    )
+
+    @property
+    def unused(self) -> int:
+        """Messages that certainly took nothing of the ESP's quota: given back."""
+        back, failed = self.stopped[SendStatus.QUEUED], self.stopped[SendStatus.FAILED]
+        return len(self.not_tried) + len(back) + len(failed)
+
+
+def settle(ids: Sequence[int], outcomes: Sequence[Outcome]) -> Settled:
+    """Sort the outcomes of the sends `ids`, which are in the same order."""
+    settled = Settled()
+    for id_, outcome in zip(ids, outcomes, strict=True):
+        if isinstance(outcome, Accepted):
+            settled.accepted.append((id_, outcome.message_id))
+        elif isinstance(outcome, NotTried):
+            settled.not_tried.append(id_)
+        else:
+            words = f"{type(outcome).__name__.lower()}: {outcome}"
+            settled.stopped[target_of(outcome)].append((id_, words))
+    return settled
+
+
+def target_of(error: EspError) -> SendStatus:
+    """Contract §3: only Rejected is final, only InDoubt is kept; all else may go elsewhere."""
+    if isinstance(error, Rejected):
+        return SendStatus.FAILED
+    return SendStatus.IN_DOUBT if isinstance(error, InDoubt) else SendStatus.QUEUED
+
+
+def counts(report: Report) -> Counter[str]:
+    """What the report adds to the ESP's counters of the day."""
+    errors = [call.error for call in report.calls]
+    result = Counter(
+        requests_ok=sum(error is None for error in errors),
+        requests_failed=sum(counts_as_failure(error) for error in errors),
+        throttled=sum(isinstance(error, Throttled) for error in errors),
+    )
+    result.update(
+        _COUNTED[type(outcome)] for outcome in report.outcomes if type(outcome) in _COUNTED
+    )
+    return result
+
+
+def reason_to_pause(esp: str, outcomes: Sequence[Outcome], *, on_suspension: bool) -> str | None:
+    """Why the campaign must stop until a person decides; None = it goes on. A refused message or a
+    suspended account is no outage, so nothing of it may quietly move on (contract promise 7)."""
+    for outcome in outcomes:
+        if isinstance(outcome, Refused):
+            return f"{esp} refused the message: {outcome}"
+        if isinstance(outcome, Suspended) and on_suspension:
+            return f"{esp} suspended the account: {outcome}"
+    return None

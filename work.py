@@ -1,0 +1,164 @@
+"""The work engine: huey carries hints ("campaign 7 has something to do"), the ledger is the truth.
+
+A hint may be lost, doubled or late without effect: whoever runs it claims what is really there, and
+a sweep every two seconds gives new hints for whatever is still due (docs/adr/0003).
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from huey import Huey, PostgresHuey, SqliteHuey
+from huey.consumer import Consumer
+from huey.registry import Message
+from huey.serializer import Serializer
+
+from control import CampaignControl
+from email_sender import EmailSender
+from launch import Launcher
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+SWEEP_SECONDS = 2.0
+#: A drain gives its thread back after this long, so that campaigns take turns.
+TURN_SECONDS = 10.0
+#: In-flight requests end within the longest request's deadline; then the process may go.
+DRAIN_SECONDS = 25
+HEARTBEAT = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the tasks call."""
+
+    launcher: Launcher
+    sender: EmailSender
+    control: CampaignControl
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]
+    """Messages as JSON: with huey's default, pickle, whoever can write the queue can run code."""
+
+    def _serialize(self, data: Any) -> bytes:
+        if not isinstance(data, Message):
+            return json.dumps({"value": data}).encode()
+        fields = data._asdict()
+        for name in _TIMES:
+            fields[name] = fields[name].isoformat() if fields[name] else None
+        return json.dumps({"message": fields}).encode()
+
+    def _deserialize(self, data: Any) -> Any:
+        loaded = json.loads(bytes(data))
+        fields = loaded.get("message")
+        if fields is None:
+            return loaded["value"]
+        for name in _TIMES:
+            fields[name] = datetime.fromisoformat(fields[name]) if fields[name] else None
+        return Message(**fields | {"args": tuple(fields["args"])})
+
+
+_TIMES = ("eta", "expires_resolved")
+
+
+class _Embedded(Consumer):  # type: ignore[misc]
+    """huey's consumer inside a process whose signals belong to somebody else."""
+
+    def _set_signal_handlers(self) -> None:
+        pass
+
+
+class Work:
+    """The engine of one process: gives hints always, runs them once `start` was called."""
+
+    def __init__(self, queue_url: str, *, workers: int = WORKERS) -> None:
+        """`queue_url` is a SQLite file (one machine) or a PostgreSQL database (many)."""
+        self.huey = _huey(queue_url)
+        self._workers = workers
+        self._stopping = threading.Event()
+        self._consumer: _Embedded | None = None
+        self._sweeper: threading.Thread | None = None
+        self._parts: Parts | None = None
+        self._run = self.huey.task(name="run")(self._run_campaign)
+
+    def wake(self, campaign_id: int) -> None:
+        """Hint that a campaign has something to do, once for every worker. Never fails: what is
+        lost here is found by the sweep."""
+        try:
+            for _ in range(self._workers):
+                self._run(campaign_id)
+        except Exception:
+            log.warning("the hint for campaign %s was lost", campaign_id, exc_info=True)
+
+    def start(self, parts: Parts) -> None:
+        """Run hints and sweep until `stop`."""
+        self._parts = parts
+        self._consumer = _Embedded(
+            self.huey, workers=self._workers, periodic=False, initial_delay=0.05, max_delay=0.25,
+            shutdown_timeout=DRAIN_SECONDS, check_worker_health=True,
+        )  # fmt: skip
+        self._consumer.start()
+        self._sweeper = threading.Thread(
+            target=self._sweep_forever, args=(parts.control,), name="sweep", daemon=True
+        )
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """Claim no more, let requests in flight end and be recorded; the heart beats until then."""
+        if self._consumer is None or self._parts is None:
+            return
+        self._stopping.set()
+        self._consumer.stop(graceful=True)
+        self._parts.sender.close()
+        if self._sweeper is not None:
+            self._sweeper.join(timeout=SWEEP_SECONDS)
+
+    def heartbeat_age(self) -> float | None:
+        """Seconds since any worker swept; None = never."""
+        beat = self.huey.get(HEARTBEAT, peek=True)
+        return None if beat is None else max(0.0, time.time() - float(beat["at"]))
+
+    def _run_campaign(self, campaign_id: int) -> None:
+        """What a hint does: make the campaign's rows if that is not done, then send for a turn."""
+        parts = self._parts
+        if parts is None or self._stopping.is_set():
+            return
+        stopping = self._stopping.is_set
+        if not parts.launcher.build(campaign_id, stopping=stopping):
+            return
+        come_back = parts.sender.drain(campaign_id, seconds=TURN_SECONDS, stopping=stopping)
+        if come_back is not None and come_back <= time.time() and not stopping():
+            self._run(campaign_id)
+
+    def _sweep_forever(self, control: CampaignControl) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._sweep(control)
+            except Exception:  # the sweep is what heals: it must outlive every fault
+                log.exception("the sweep failed; it runs again")
+            self._stopping.wait(SWEEP_SECONDS)
+
+    def _sweep(self, control: CampaignControl) -> None:
+        self.huey.put(HEARTBEAT, {"at": time.time(), "pid": os.getpid()})
+        control.heal()
+        to_build, to_drain = control.due()
+        if self.huey.pending_count() == 0:
+            for campaign_id in dict.fromkeys([*to_build, *to_drain]):
+                self._run(campaign_id)
+
+
+def _huey(queue_url: str) -> Huey:
+    options: dict[str, Any] = {"results": False, "serializer": JsonSerializer(), "utc": True}
+    if queue_url.startswith("postgresql"):
+        dsn = sa.make_url(queue_url).set(drivername="postgresql").render_as_string(False)
+        return PostgresHuey("mail", dsn=dsn, **options)
+    path = Path(queue_url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey("mail", filename=str(path), timeout=30, **options)
