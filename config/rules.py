@@ -1,0 +1,203 @@
+"""Which settings do not go together, and which are for features that are still to come."""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from config.environment import Problem
+from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
+from config.sections import Keys, Mail, Section, Sending, Service
+from config.urls import is_loopback, is_sqlite, sqlite_file
+from config.values import certificate
+
+Parts = Mapping[type[Section], Section | None]
+
+#: Keys and addresses of ESPs: the simulator has its own.
+SANDBOX_IGNORES = (
+    "SENDGRID_API_KEY", "SENDGRID_BASE_URL", "SENDGRID_WEBHOOK_PUBLIC_KEY",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "SES_ENABLED", "SES_ENDPOINT_URL",
+    "SES_SNS_TOPIC_ARNS", "SES_SNS_CERT_FILE", "SES_SNS_ENDPOINT_URL",
+    "POSTMARK_API_KEY", "POSTMARK_BASE_URL",
+    "POSTMARK_WEBHOOK_USERNAME", "POSTMARK_WEBHOOK_PASSWORD",
+    "POSTMARK_WEBHOOK_USERNAME_PREVIOUS", "POSTMARK_WEBHOOK_PASSWORD_PREVIOUS",
+)  # fmt: skip
+
+#: Settings of features that are still to come, with the one value that needs none of them.
+NOT_AVAILABLE = {
+    "SENDGRID_WARMUP_START": "",
+    "SES_WARMUP_START": "",
+    "POSTMARK_WARMUP_START": "",
+    "SES_TRANSPORT": "api",
+    "SES_SMTP_HOST": "",
+    "SES_SMTP_PORT": "587",
+    "SES_SMTP_STARTTLS": "1",
+    "INBOUND_SECRET": "",
+    "ON_SUSPENSION": "pause",
+    "DNS_RESOLVERS": "",
+}
+
+#: Over this, a request may outlive the lease of its batch.
+_LEASE_MARGIN = 5
+_QUEUES = ("sqlite", "postgresql", "redis", "rediss")
+
+
+def for_mode(values: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What counts in this mode, and the names of what does not."""
+    if values.get("MODE", "sandbox").lower() != "sandbox":
+        return dict(values), ()
+    ignored = tuple(name for name in SANDBOX_IGNORES if name in values)
+    return {name: value for name, value in values.items() if name not in ignored}, ignored
+
+
+def not_available(values: Mapping[str, str]) -> list[Problem]:
+    """What is set and would need something that is not built."""
+    return [
+        Problem(name, "is not available yet: leave it empty")
+        for name, harmless in NOT_AVAILABLE.items()
+        if name in values and values[name].lower() != harmless
+    ]
+
+
+def between(parts: Parts, values: Mapping[str, str]) -> list[Problem]:
+    """Mistakes that show only when settings are seen together; what failed is left out."""
+    return [
+        problem
+        for part in parts.values()
+        for problem in _of_section(part, parts, values)
+    ]  # fmt: skip
+
+
+def _of_section(part: Section | None, parts: Parts, values: Mapping[str, str]) -> list[Problem]:
+    match part:
+        case Service():
+            return [*_databases(part), *_live_needs_an_esp(part, values), *_simulator_port(part)]
+        case Keys():
+            return _shared_secrets(part)
+        case Sending():
+            return _leases(part, parts)
+        case Ses():
+            return [*_aws_pair(part), *_certificate(part)]
+        case Postmark():
+            return _webhook_pairs(part)
+        case _:
+            return []
+
+
+def _databases(service: Service) -> list[Problem]:
+    database = service.database_url.get_secret_value()
+    queue = service.queue_url.get_secret_value()
+    problems = [*_database_url(database)]
+    scheme = urlsplit(queue).scheme.partition("+")[0]
+    if queue and (scheme not in _QUEUES or (scheme == "sqlite" and not sqlite_file(queue))):
+        problems.append(Problem("QUEUE_URL", "must be sqlite:///file, postgresql://… or redis://…"))
+    elif queue and scheme != "sqlite" and is_sqlite(database):
+        problems.append(
+            Problem("QUEUE_URL", "an SQLite database goes with a queue in a file: leave it empty, "
+                    "or set DATABASE_URL to PostgreSQL")
+        )  # fmt: skip
+    return problems
+
+
+def _database_url(url: str) -> Iterable[Problem]:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = "unreadable"
+    if scheme == "sqlite" and not sqlite_file(url):
+        yield Problem("DATABASE_URL", "must name a file, like sqlite:///data/email.db")
+    elif url and scheme not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        yield Problem(
+            "DATABASE_URL", "must begin with sqlite:/// or postgresql:// (psycopg is the driver)"
+        )
+
+
+def _live_needs_an_esp(service: Service, values: Mapping[str, str]) -> Iterable[Problem]:
+    """Asked of the variables, not of the sections: a bad key is reported as a bad key alone."""
+    keys = (Sendgrid.variable_of_key, Ses.variable_of_key, Postmark.variable_of_key)
+    if service.mode == "live" and not any(key in values for key in keys):
+        if values.get("SES_ENABLED") == "1":
+            return
+        yield Problem("MODE", f"live needs at least one ESP: set {', '.join(keys)}")
+
+
+def _simulator_port(service: Service) -> Iterable[Problem]:
+    if service.mode == "sandbox" and not service.simulator_url and service.port == 65535:
+        yield Problem("PORT", "leaves no next port for the simulator: take a lower one")
+
+
+def _shared_secrets(keys: Keys) -> list[Problem]:
+    """One secret, one meaning: a key with two scopes would silently have the wider one."""
+    groups = {
+        "API_KEY": [key.secret for key in keys.api_key],
+        "API_KEY_SEND": [key.secret for key in keys.api_key_send],
+        "API_KEY_READ": [key.secret for key in keys.api_key_read],
+        "SECRET_KEY": list(keys.secret_key),
+        "ERASURE_KEY": [keys.erasure_key],
+    }
+    first: dict[str, str] = {}
+    problems = []
+    for name, secrets in groups.items():
+        for secret in secrets:
+            owner = first.setdefault(secret.get_secret_value(), name)
+            if owner != name:
+                problems.append(Problem(name, f"holds a secret of {owner}: make another one"))
+    return [*problems, *_shared_labels(keys)]
+
+
+def _shared_labels(keys: Keys) -> Iterable[Problem]:
+    """Acts are recorded by label: two holders of one label could not be told apart."""
+    labels: set[str] = set()
+    for name in ("api_key", "api_key_send", "api_key_read"):
+        for key in getattr(keys, name):
+            if key.label and key.label in labels:
+                yield Problem(name.upper(), f"the label {key.label} is taken: give another one")
+            labels.add(key.label)
+
+
+def _leases(sending: Sending, parts: Parts) -> list[Problem]:
+    return [
+        Problem(
+            "LEASE_SECONDS",
+            f"must exceed {type(esp).__name__.upper()}_TIMEOUT_SECONDS by {_LEASE_MARGIN}: "
+            f"at least {esp.timeout_seconds + _LEASE_MARGIN:g}",
+        )
+        for esp in parts.values()
+        if isinstance(esp, EspSection)
+        and sending.lease_seconds < esp.timeout_seconds + _LEASE_MARGIN
+    ]
+
+
+def _aws_pair(ses: Ses) -> Iterable[Problem]:
+    if bool(ses.access_key_id) != bool(ses.secret_access_key):
+        missing = "AWS_SECRET_ACCESS_KEY" if ses.access_key_id else "AWS_ACCESS_KEY_ID"
+        yield Problem(missing, "is missing beside its other half")
+
+
+def _certificate(ses: Ses) -> Iterable[Problem]:
+    if ses.cert_file and certificate(ses.cert_file) is None:
+        yield Problem("SES_SNS_CERT_FILE", "must be a readable PEM file with a certificate")
+
+
+def _webhook_pairs(postmark: Postmark) -> list[Problem]:
+    problems = []
+    for end in ("", "_PREVIOUS"):
+        name = getattr(postmark, f"webhook_username{end.lower()}")
+        word = getattr(postmark, f"webhook_password{end.lower()}")
+        if bool(name) != bool(word):
+            half = "PASSWORD" if name else "USERNAME"
+            problems.append(
+                Problem(f"POSTMARK_WEBHOOK_{half}{end}", "is missing beside its other half")
+            )
+    return problems
+
+
+def blockers(service: Service, mail: Mail) -> Iterable[Problem]:
+    """Why no campaign may go to real people yet."""
+    url = service.public_url or ""
+    if is_loopback(url):
+        yield Problem("PUBLIC_URL", "is an address that only this machine can reach")
+    elif not url.startswith("https:"):
+        yield Problem("PUBLIC_URL", "must be https: unsubscribe links need it (RFC 8058)")
+    if not mail.mail_from:
+        yield Problem("MAIL_FROM", "is not set")
+    if not mail.postal_address:
+        yield Problem("POSTAL_ADDRESS", "is not set: the law wants it in every campaign")
