@@ -63,9 +63,7 @@ def ensure_field_indexes(db: Database, fields: Mapping[str, str]) -> None:
     with db.write() as connection:
         existing = {name for name in _indexes(connection) if name.startswith(_INDEX)}
         for name in existing - wanted.keys():
-            connection.execute(
-                sa.schema.DropIndex(sa.Index(name, _table=subscribers), if_exists=True)
-            )
+            connection.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
         for name in wanted.keys() - existing:
             field, form = wanted[name]
             attribute = Attribute(field.removeprefix(ATTRIBUTE), sqlite=db.is_sqlite)
