@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 def listed(connection: sa.Connection) -> str:
@@ -20,21 +21,26 @@ def relation(connection: sa.Connection, columns: Sequence[tuple[str, str]]) -> s
     `columns` are (name, type), type one of text, bigint, double, json. JSON values arrive as the
     database keeps JSON: text on SQLite, jsonb on PostgreSQL.
     """
-    sqlite = connection.dialect.name == "sqlite"
+    on_sqlite = connection.dialect.name == "sqlite"
     parts = []
     for position, (name, kind) in enumerate(columns):
         if kind == "json":
             expression = f"value -> {position}"
-        elif sqlite or kind == "text":
+        elif on_sqlite or kind == "text":
             expression = f"value ->> {position}"
         else:
             cast = {"bigint": "bigint", "double": "double precision"}[kind]
             expression = f"CAST(value ->> {position} AS {cast})"
         parts.append(f"{expression} AS {name}")
-    source = "json_each(:rows)" if sqlite else "jsonb_array_elements(CAST(:rows AS jsonb))"
+    source = "json_each(:rows)" if on_sqlite else "jsonb_array_elements(CAST(:rows AS jsonb))"
     return f"(SELECT {', '.join(parts)} FROM {source})"
 
 
 def packed(values: Iterable[Any]) -> str:
     """The JSON text to bind as `:ids` or `:rows`."""
     return orjson.dumps(list(values)).decode()
+
+
+def dialect_insert(connection: sa.Connection) -> Any:
+    """`insert` with `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert

@@ -3,13 +3,13 @@
 Keeps numbers and JSON; what they mean is decided in `services.esp_manager`.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from database.bulk import dialect_insert
 from database.ledger import add_performance
 from database.models import PERFORMANCE_COUNTERS, esp_performance
 
@@ -81,12 +81,10 @@ def add_state(
     connection: sa.Connection, scope: str, key: str, state: Mapping[str, Any], now: float
 ) -> None:
     """Make a live row unless somebody was first."""
-    connection.execute(
-        sa.text(
-            "INSERT INTO esp_performance (scope, key, period, state, updated_at)"
-            " VALUES (:scope, :key, 'live', :state, :now) ON CONFLICT DO NOTHING"
-        ).bindparams(scope=scope, key=key, state=json.dumps(dict(state)), now=now)
+    row = dialect_insert(connection)(_t).values(
+        scope=scope, key=key, period=LIVE, state=dict(state), updated_at=now
     )
+    connection.execute(row.on_conflict_do_nothing())
 
 
 def count(connection: sa.Connection, esp: str, counts: Mapping[str, int], now: float) -> None:

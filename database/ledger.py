@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from database.bulk import dialect_insert
 from database.models import ENGAGEMENT_COUNTERS, SendStatus, campaigns, esp_performance
 
 #: States that are also counted per ESP (`by_esp`), in `esp_performance` scope `campaign`.
@@ -82,8 +82,7 @@ def add_performance(
     if not counts:
         return
     now = time.time() if now is None else now
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    row = dialect.insert(esp_performance).values(
+    row = dialect_insert(connection)(esp_performance).values(
         scope=scope, key=key, period=period, updated_at=now, state={}, **counts
     )
     connection.execute(

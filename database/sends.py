@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from database import ledger
-from database.bulk import listed, packed, relation
+from database.bulk import dialect_insert, listed, packed, relation
 from database.ledger import Move
 from database.models import SendStatus as S
 from database.models import sends, subscribers
@@ -61,11 +61,12 @@ def build(
         )
         .order_by(subscribers.c.id)
     )  # fmt: skip
-    dialect = sa.dialects.sqlite if connection.dialect.name == "sqlite" else sa.dialects.postgresql
     made = connection.execute(
-        dialect.insert(sends)
+        dialect_insert(connection)(sends)
         .from_select(["campaign_id", "address", "subscriber_id", "status", "updated_at"], people)
-        .on_conflict_do_nothing()
+        .on_conflict_do_nothing(),
+        # SQLAlchemy keeps the count of an INSERT only when asked.
+        execution_options={"preserve_rowcount": True},
     ).rowcount
     if made:
         ledger.move(connection, campaign_id, None, S.QUEUED, made)
@@ -238,11 +239,16 @@ def record_stopped(
             sa.text(
                 f"UPDATE sends SET status = {target_sql}, reason = j.reason, trail = j.trail,"
                 f" lease_token = NULL, lease_until = NULL, updated_at = :now"
-                f"{', esp = NULL, handed_over_at = NULL' if back else ''}"
+                f"{', esp = NULL, handed_over_at = NULL' if back else ', esp = :esp'}"
                 f" FROM {source} AS j WHERE sends.id = j.id AND sends.lease_token = :token"
                 " AND sends.status = 'sending' RETURNING status"
             ),
-            {"rows": packed(kept), "token": lease.token, "now": now},
+            {
+                "rows": packed(kept),
+                "token": lease.token,
+                "now": now,
+                **({} if back else {"esp": esp}),
+            },
         ).scalars()
     )
     moves = {Move(S.SENDING, S(state), esp): count for state, count in states.items()}
