@@ -113,7 +113,7 @@ make_venv() {
 remove_broken_venv() {
     [[ -e $VENV || -L $VENV ]] || return 0
     [[ -f $VENV/pyvenv.cfg ]] || stop 73 "$VENV is there but is no virtual environment; move it away."
-    say "  $VENV no longer works here; making it anew"
+    say "  $VENV cannot take packages; making it anew"
     rm -rf -- "$VENV"
 }
 
