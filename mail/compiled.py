@@ -107,7 +107,7 @@ def render_view(compiled: Compiled, person: Person) -> str:
 
 
 def preview(compiled: Compiled, person: Person) -> Preview:
-    """All parts for this person. What is missing prints nothing and is named. Raises RenderError."""
+    """All parts for this person. What is missing is empty and named. Raises RenderError."""
     values = _view_values(compiled, person)
     subject, html, text = (
         _whole(source, part, values) if source is not None else None

@@ -8,6 +8,7 @@ is not a reply, and some servers treat it as noise.
 
 import hashlib
 import re
+from contextlib import suppress
 from urllib.parse import quote
 
 from mail.people import one_line
@@ -58,7 +59,6 @@ def _label(topic: str | None) -> str:
 
 def _domain(domain: str) -> str:
     """In ASCII, and nothing that could end the header."""
-    try:
-        return domain.encode("idna").decode().lower()
-    except UnicodeError:
-        return re.sub(r"[^a-z0-9.-]", "", domain.lower())
+    with suppress(UnicodeError):  # no domain at all; what is left of it is at least harmless
+        domain = domain.encode("idna").decode()
+    return re.sub(r"[^a-z0-9.-]", "", domain.lower())

@@ -5,13 +5,18 @@ import re
 import time
 from enum import Enum
 from functools import cache
-from typing import Any, NamedTuple
+from io import StringIO
+from typing import Any, NamedTuple, TextIO
 
 import liquid
-from liquid.exceptions import FilterArgumentError, LiquidError, LoopIterationLimitError
-from liquid.output import LimitedStringIO
+from liquid.exceptions import (
+    FilterArgumentError,
+    LiquidError,
+    LoopIterationLimitError,
+    OutputStreamLimitError,
+)
 
-#: Bytes of text that one part may render to.
+#: Characters that one part may render to.
 OUTPUT_LIMIT = 1_000_000
 #: Turns of all loops of one part for one person together; also the longest literal range.
 LOOP_LIMIT = 10_000
@@ -166,6 +171,25 @@ class Context(liquid.RenderContext):
             raise LiquidError("took too long", token=None)
         super().raise_for_loop_limit(length)
 
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        """What a block prints into: its own buffer, within what is left of the limit."""
+        return Buffer(buf.size if isinstance(buf, Buffer) else 0)
+
+
+class Buffer(StringIO):
+    """What is printed, up to the limit. Line ends stay as they are written."""
+
+    def __init__(self, used: int = 0) -> None:
+        super().__init__(newline="")
+        self.size = used
+
+    def write(self, text: str) -> int:
+        """Called by the engine for each piece."""
+        self.size += len(text)
+        if self.size > OUTPUT_LIMIT:
+            raise OutputStreamLimitError(f"prints more than {OUTPUT_LIMIT} characters", token=None)
+        return super().write(text)
+
 
 class Environment(liquid.Environment):
     """The language; what differs by place is in its subclasses and arguments."""
@@ -173,7 +197,6 @@ class Environment(liquid.Environment):
     context_depth_limit = 20
     loop_iteration_limit = LOOP_LIMIT
     local_namespace_limit = 100_000
-    output_stream_limit = OUTPUT_LIMIT
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         """The standard ones, less what reads files (include, render) or lifts escaping (safe)."""
@@ -255,7 +278,7 @@ def render_whole(template: liquid.BoundTemplate, values: dict[str, Any]) -> str:
     context = Context(
         template, {name: value for name, value in values.items() if value is not None}
     )
-    buffer = LimitedStringIO(limit=OUTPUT_LIMIT)
+    buffer = Buffer()
     for node in template.nodes:
         node.render(context, buffer)
     return buffer.getvalue()

@@ -76,8 +76,10 @@ def _tag(source: str, start: int) -> Token:
         if not attribute or attribute.end() == position:
             return Token("hidden", start, len(source))
         if attribute[2] is not None:
-            quoted = attribute[2][:1] in {'"', "'"} and len(attribute[2]) > 1
-            inset = 1 if quoted and attribute[2][-1] == attribute[2][0] else 0
+            quote = attribute[2][:1] in {'"', "'"}
+            if quote and (len(attribute[2]) == 1 or attribute[2][-1] != attribute[2][0]):
+                return Token("hidden", start, len(source))
+            inset = 1 if quote else 0
             attributes.append(
                 Attribute(
                     attribute[1].lower(), attribute.start(2) + inset, attribute.end(2) - inset

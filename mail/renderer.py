@@ -1,6 +1,7 @@
 """The loop's inner part: one person's slot values. Whatever can be decided once for a campaign is
 decided when the function is made, since it runs for every recipient."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ def make_renderer(
     nonce, empty, logics = content.nonce, [""] * content.slot_count, slots.logics
     values_of = _values_maker(required, first_names=first_names)
     sign, place = _signer(content, urls, everything=bool(logics)), _placer(slots.plains.values())
+    most, check_length = _length_check(content)
     personal = bool(content.personal_headers)
     frame = unsubscribe_frame(urls.public_url, mailto)
 
@@ -53,8 +55,8 @@ def make_renderer(
             for variable, token in slots.tokens.items():
                 values[variable] = token.before + filled[token.slot]
             run_logic(logics, values, filled)
-        if sum(map(len, filled)) > OUTPUT_LIMIT:
-            raise RenderError(f"template: the values are longer than {OUTPUT_LIMIT} characters")
+        if sum(map(len, filled)) * most > OUTPUT_LIMIT:
+            check_length(filled)
         headers = (filled[CONSENT_SLOT].join(frame),) if personal else ()
         return Message(f"{nonce}-{send_id}", to, tuple(filled), headers)
 
@@ -100,6 +102,18 @@ def _signer(
             slots[CONSENT_SLOT] = consent(ref)
 
     return sign
+
+
+def _length_check(content: Content) -> tuple[int, Callable[[list[str]], None]]:
+    """How often a slot stands at most in a message, and the exact check of all values together."""
+    pieces = [*content.subject, *(content.html or ()), *(content.text or ())]
+    times = Counter(piece for piece in pieces if isinstance(piece, int))
+
+    def check(slots: list[str]) -> None:
+        if sum(len(slots[slot]) * count for slot, count in times.items()) > OUTPUT_LIMIT:
+            raise RenderError(f"template: the values are longer than {OUTPUT_LIMIT} characters")
+
+    return max(times.values(), default=1), check
 
 
 class _Place(NamedTuple):

@@ -24,9 +24,8 @@ from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.inline_comment_tag import InlineCommentNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.exceptions import LiquidError
-from liquid.output import LimitedStringIO
 
-from mail.liquid import OUTPUT_LIMIT, Context, environment
+from mail.liquid import Buffer, Context, environment
 from mail.message import Pieces
 from mail.people import RenderError, one_line, sendable, text_of
 from mail.variables import QUESTIONS
@@ -120,14 +119,14 @@ class Slots:
     def _simple(self, node: Node, place: str, local_names: frozenset[str]) -> Expansion | None:
         """The pieces of a node that needs no engine."""
         if isinstance(node, ContentNode):
-            return (node.text,)
+            return (one_line(node.text) if place == "subject" else node.text,)
         if isinstance(node, _COMMENTS) or (_is_blank(node) and _is_pure(node)):
             return ()
         if not isinstance(node, OutputNode) or not isinstance(node.expression, FilteredExpression):
             return None
         left, filters = node.expression.left, node.expression.filters or []
         if isinstance(left, Literal) and not filters:
-            return (text_of(left.value, "text"),)
+            return (text_of(left.value, "subject" if place == "subject" else "text"),)
         path = _plain_path(left)
         if path is None or path[0] in local_names:
             return None
@@ -178,7 +177,7 @@ def _is_plain_default(expression: FilteredExpression) -> bool:
 def _printed(node: Node, place: str) -> str:
     """What a node prints when its variable is missing."""
     template = BoundTemplate(environment(autoescape=place == "html"), [node])
-    buffer = LimitedStringIO(limit=OUTPUT_LIMIT)
+    buffer = Buffer()
     node.render(Context(template, {}), buffer)
     return buffer.getvalue()
 
@@ -221,7 +220,7 @@ def run_logic(logics: list[Logic], values: dict[str, Any], slots: list[str]) -> 
     for logic in logics:
         context = Context(logic.template, present)
         for nodes, slot in logic.steps:
-            buffer = LimitedStringIO(limit=OUTPUT_LIMIT)
+            buffer = Buffer()
             try:
                 for node in nodes:
                     node.render(context, buffer)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mail.liquid import BLOCKS, Kind, Span, literal, mask
+from mail.liquid import BLOCKS, Kind, Span, TemplateError, literal, mask, parse
 from mail.markup import Attribute, Token, tokens
 
 #: What has to stand between two pieces of text; the stronger wins.
@@ -178,9 +178,8 @@ class _Writer:
         if self.skipping:
             return
         if name in _PARAGRAPHS:
-            self.pending = max(
-                self.pending, LINE if self.lists and name in {"ul", "ol"} else PARAGRAPH
-            )
+            nested = name in {"ul", "ol"} and len(self.lists) > (1 if closing else 0)
+            self.pending = max(self.pending, LINE if nested else PARAGRAPH)
         elif name in _LINES:
             self.pending = max(self.pending, LINE)
         elif name in _CELLS:
@@ -225,14 +224,14 @@ class _Writer:
     def link_target(self, token: Token, inside: list[Span]) -> str:
         """The href; of a tag with one for each branch, all of them with the choice between them."""
         hrefs = [a for a in token.attributes if a.name == "href"]
-        if len(hrefs) < 2:
-            return "".join(self.value(href, inside, tags=True) for href in hrefs).strip()
-        pieces: list[tuple[int, str]] = [(a.start, self.value(a, inside, tags=True)) for a in hrefs]
-        pieces += [
-            (s.start, self.source[s.start : s.end]) for s in inside
-            if s.kind is Kind.TAG and not any(a.start <= s.start < a.end for a in token.attributes)
-        ]  # fmt: skip
-        return "".join(piece for _, piece in sorted(pieces))
+        pieces = [(a.start, self.value(a, inside, tags=True)) for a in hrefs]
+        if len(hrefs) > 1:
+            between = [span for span in inside if span.kind is Kind.TAG and not _in(span, token)]
+            pieces += [(s.start, _undashed(self.source[s.start : s.end])) for s in between]
+        target = "".join(piece for _, piece in sorted(pieces)).strip()
+        if _is_complete(target):
+            return target
+        return self.value(hrefs[0], inside, tags=False).strip()
 
     def value(self, attribute: Attribute, inside: list[Span], *, tags: bool) -> str:
         """An attribute's value as text, with its outputs, and its tags if they are wanted."""
@@ -263,8 +262,22 @@ class _Writer:
         self.pending = pending
 
 
+def _in(span: Span, token: Token) -> bool:
+    """Whether a span stands in the value of one of the tag's attributes."""
+    return any(attribute.start <= span.start < attribute.end for attribute in token.attributes)
+
+
 def _undashed(piece: str) -> str:
     inner = piece[2:-2]
     inner = inner[1:] if inner.startswith("-") else inner
     inner = inner[:-1] if inner.endswith("-") else inner
     return piece[:2] + inner + piece[-2:]
+
+
+def _is_complete(target: str) -> bool:
+    """Whether the branches of a link begin and end in it."""
+    try:
+        parse(target, "text")
+    except TemplateError:
+        return False
+    return True
