@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
@@ -105,6 +106,7 @@ class Database:
     def _open_postgresql(self) -> sa.Engine:
         return sa.create_engine(
             self.url, pool_pre_ping=True, pool_size=20, max_overflow=20,
+            json_serializer=_dumps, json_deserializer=orjson.loads,
             connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
         )  # fmt: skip
 
@@ -116,6 +118,8 @@ class Database:
             poolclass=sa.QueuePool,
             pool_size=20,
             max_overflow=40,
+            json_serializer=_dumps,
+            json_deserializer=orjson.loads,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         )
 
@@ -139,6 +143,10 @@ class Database:
             connection.exec_driver_sql(f"BEGIN {kind}")
 
         return engine
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 @contextmanager

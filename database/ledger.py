@@ -6,12 +6,12 @@
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from database.bulk import dialect_insert
-from database.models import ENGAGEMENT_COUNTERS, SendStatus, campaigns, esp_performance
+from database.models import ENGAGEMENT_COUNTERS, PERFORMANCE_COUNTERS, SendStatus, campaigns
 
 #: States that are also counted per ESP (`by_esp`), in `esp_performance` scope `campaign`.
 PER_ESP = frozenset(
@@ -79,16 +79,21 @@ def add_performance(
 ) -> None:  # fmt: skip
     """Add to the counters of one row of `esp_performance`, made when it is not there yet."""
     counts = {name: count for name, count in counts.items() if count}
+    unknown = counts.keys() - set(PERFORMANCE_COUNTERS)
+    if unknown:
+        raise ValueError(f"no such performance counter: {sorted(unknown)}")
     if not counts:
         return
-    now = time.time() if now is None else now
-    row = dialect_insert(connection)(esp_performance).values(
-        scope=scope, key=key, period=period, updated_at=now, state={}, **counts
-    )
-    connection.execute(
-        row.on_conflict_do_update(
-            index_elements=["scope", "key", "period"],
-            set_={name: esp_performance.c[name] + row.excluded[name] for name in counts}
-            | {"updated_at": row.excluded.updated_at},
-        )
+    values = {"scope": scope, "key": key, "period": period, "now": now or time.time()}
+    connection.execute(_addition(tuple(sorted(counts))), values | counts)
+
+
+@lru_cache(maxsize=64)
+def _addition(names: tuple[str, ...]) -> sa.TextClause:
+    """The statement for these counters, built once: building costs more than running it."""
+    sums = ", ".join(f"{name} = esp_performance.{name} + :{name}" for name in names)
+    return sa.text(
+        f"INSERT INTO esp_performance (scope, key, period, updated_at, {', '.join(names)})"
+        f" VALUES (:scope, :key, :period, :now, {', '.join(f':{name}' for name in names)})"
+        f" ON CONFLICT (scope, key, period) DO UPDATE SET {sums}, updated_at = :now"
     )

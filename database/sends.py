@@ -128,24 +128,29 @@ def hand_over(
         "ids": packed(ids), "token": lease.token, "until": lease.until, "now": now,
         "campaign": lease.campaign_id,
     }  # fmt: skip
+    handed_over = connection.execute(
+        sa.text(
+            "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
+            " attempts = attempts + 1, updated_at = :now"
+            f" WHERE id {listed(connection)} AND status = 'sending'"
+            " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
+            " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
+            f" AND c.status = 'sending') AND NOT {_SUPPRESSED}"
+        ),
+        values,
+    ).rowcount
+    if handed_over == len(ids):
+        return HandedOver(set(ids), 0, 0)
+    ready = set(connection.execute(_HANDED_OVER_NOW, values).scalars())
     suppressed = _suppress(connection, lease, values)
-    ready = set(
-        connection.execute(
-            sa.text(
-                "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
-                " attempts = attempts + 1, updated_at = :now"
-                f" WHERE id {listed(connection)} AND status = 'sending'"
-                " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
-                " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
-                f" AND c.status = 'sending') AND NOT {_SUPPRESSED} RETURNING id"
-            ),
-            values,
-        ).scalars()
-    )
-    released = 0
-    if len(ready) + suppressed < len(ids):
-        released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
+    released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
     return HandedOver(ready, suppressed, released)
+
+
+_HANDED_OVER_NOW = sa.text(
+    "SELECT id FROM sends WHERE campaign_id = :campaign AND status = 'sending'"
+    " AND lease_token = :token AND handed_over_at = :now"
+)
 
 
 def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> int:
@@ -201,15 +206,19 @@ def record_accepted(
     meanwhile keeps its state and only learns its message id. Returns how many moved."""
     source = relation(connection, [("id", "bigint"), ("message_id", "text")])
     values = {"rows": packed(rows), "token": lease.token, "now": now, "esp": esp}
-    moved = connection.execute(
-        sa.text(
-            "UPDATE sends SET status = 'accepted', message_id = j.message_id, lease_token = NULL,"
-            " lease_until = NULL, updated_at = :now"
-            f" FROM {source} AS j WHERE sends.id = j.id AND sends.lease_token = :token"
-            " AND sends.status = 'sending'"
-        ),
-        values,
-    ).rowcount
+    shared = rows[0][1]
+    if all(message_id == shared for _, message_id in rows):  # one id for a whole request
+        moved = _accept_with_one_id(connection, lease, [id_ for id_, _ in rows], shared, now)
+    else:
+        moved = connection.execute(
+            sa.text(
+                "UPDATE sends SET status = 'accepted', message_id = j.message_id,"
+                f" lease_token = NULL, lease_until = NULL, updated_at = :now FROM {source} AS j"
+                " WHERE sends.id = j.id AND sends.lease_token = :token"
+                " AND sends.status = 'sending'"
+            ),
+            values,
+        ).rowcount
     if moved < len(rows):
         connection.execute(
             sa.text(
@@ -222,6 +231,19 @@ def record_accepted(
         )
     ledger.move(connection, lease.campaign_id, S.SENDING, S.ACCEPTED, moved, esp)
     return moved
+
+
+def _accept_with_one_id(
+    connection: sa.Connection, lease: Lease, ids: Sequence[int], message_id: str | None, now: float
+) -> int:
+    return connection.execute(
+        sa.text(
+            "UPDATE sends SET status = 'accepted', message_id = :message_id, lease_token = NULL,"
+            f" lease_until = NULL, updated_at = :now WHERE id {listed(connection)}"
+            " AND lease_token = :token AND status = 'sending'"
+        ),
+        {"ids": packed(ids), "token": lease.token, "now": now, "message_id": message_id},
+    ).rowcount
 
 
 def record_stopped(

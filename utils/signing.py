@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from typing import NamedTuple
 
 #: Lower-case letters and digits without look-alikes; legal in every ESP's tag, metadata and header.
@@ -15,6 +16,7 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 NONCE_LENGTH = 8
 _MAC_BYTES = 16
 _ID_BYTES = 6
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class SendRef(NamedTuple):
@@ -58,10 +60,20 @@ class Signer:
 
     def token(self, ref: SendRef) -> str:
         """40 URL-safe characters that name `ref` and prove that we made them (RFC 4648 §5)."""
-        payload = ref.id.to_bytes(_ID_BYTES, "big") + ref.nonce.encode()
-        mac = self._macs[0].copy()
-        mac.update(payload)
-        return base64.urlsafe_b64encode(payload + mac.digest()).decode()
+        return self.of_campaign(ref.nonce)(ref.id)
+
+    def of_campaign(self, nonce: str) -> Callable[[int], str]:
+        """`token` for many sends of one campaign: what they share is done once."""
+        start, name = self._macs[0].copy, nonce.encode()
+        encode, alphabet = binascii.b2a_base64, _URL_SAFE
+
+        def token(send_id: int) -> str:
+            payload = send_id.to_bytes(_ID_BYTES, "big") + name
+            mac = start()
+            mac.update(payload)
+            return encode(payload + mac.digest(), newline=False).translate(alphabet).decode()
+
+        return token
 
     def read(self, token: str) -> SendRef | None:
         """The send a token names, or None when we did not make it for this purpose."""
