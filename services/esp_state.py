@@ -32,6 +32,7 @@ class EspState:
     suspended: str = ""  #: the ESP's own words; lifted by an operator (contract promise 7)
     paused: str = ""  #: an operator's reason
     paused_until: float | None = None
+    paused_by: str = ""  #: the operator's label
     credit: float = 0.0  #: of the weighted round robin
     last_error: str = ""
     last_error_at: float | None = None
