@@ -1,4 +1,4 @@
-"""SendGrid, Amazon SES and Postmark on loopback: their wire APIs, limits, faults, signed webhooks."""
+"""SendGrid, Amazon SES and Postmark on loopback: wire APIs, limits, faults, signed webhooks."""
 
 from simulator.foreground import serve
 from simulator.server import Running, start

@@ -12,7 +12,7 @@ USAGE_ERROR = 64
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="simulator",
-        description="SendGrid, Amazon SES and Postmark on loopback, with faults and signed webhooks.",
+        description="SendGrid, Amazon SES and Postmark on loopback, with faults and webhooks.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=5001, help="0 takes a free port")

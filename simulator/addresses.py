@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from contextlib import suppress
 from email.utils import getaddresses
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -53,10 +54,8 @@ def canonical(address: str) -> str:
         and re.fullmatch(rf'"{_ATOM}(?:\.{_ATOM})*"', local)
     ):
         local = local[1:-1]
-    try:
+    with suppress(UnicodeError):
         domain = domain.rstrip(".").encode("idna").decode("ascii")
-    except UnicodeError:
-        pass
     return f"{local.casefold()}@{domain.lower()}"
 
 

@@ -3,17 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from types import ModuleType
 from urllib.parse import urlsplit
 
 import orjson
 
-from simulator import mailbox, postmark, sendgrid, ses, webhooks
+from simulator import mailbox, outbox, webhooks
+from simulator.esps import ESPS
 from simulator.faults import KINDS
 from simulator.state import LOOPBACK, State
 from simulator.wire import Answer, Json, Request, answer
 
-ESPS: dict[str, ModuleType] = {"sendgrid": sendgrid, "ses": ses, "postmark": postmark}
 STARTED = time.time()
 
 
@@ -71,7 +70,7 @@ def clear_faults(state: State, request: Request) -> Answer:
 
 def show_webhooks(state: State, _request: Request) -> Answer:
     confirmed = state.log.get("sns_confirmed") is not None
-    pending = state.log.pending()
+    pending = outbox.pending(state.log)
     return answer(200, asdict(state.webhooks) | {"sns_confirmed": confirmed, "pending": pending})
 
 

@@ -1,4 +1,4 @@
-"""Keeps the faults an operator has ordered and says which one strikes a request; breaks nothing itself."""
+"""Keeps the faults that were ordered and says which one strikes a request; breaks nothing."""
 
 import itertools
 import random

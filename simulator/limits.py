@@ -1,4 +1,4 @@
-"""Counts what each account takes and says when its rate or quota is used up; speaks no ESP's words."""
+"""Counts what each account takes and says when rate or quota is used up; words nothing."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ class Meters:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.peak = dict.fromkeys(ESPS, 0)
         self._lock = threading.Lock()
-        self._second = {esp: (0, 0) for esp in ESPS}
+        self._second = dict.fromkeys(ESPS, (0, 0))
         self._minutes: dict[str, Counter[int]] = {esp: Counter() for esp in ESPS}
 
     def remember(self, minutes: Iterable[tuple[str, int, int]]) -> None:
@@ -100,7 +100,7 @@ class Meters:
         return {esp: asdict(limits) for esp, limits in self.limits.items()}
 
     def change(self, wanted: Json) -> list[str]:
-        """Apply `{esp: {limit: value}}`; the names that are not limits, if any (nothing applied)."""
+        """Apply `{esp: {limit: value}}`, or apply nothing and return what is unknown in it."""
         known = {field.name for field in fields(Limits)}
         if not isinstance(wanted, dict):
             return ["an object is expected"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import orjson
 
 from simulator.outcomes import EVENTS, KIND_CODE, KINDS, PROCESSED, events_for
-from simulator.wire import Accepted, Event, Json, Settled, Stored
+from simulator.wire import Accepted, Json, Stored
 
 ESPS = ("sendgrid", "ses", "postmark")
 ESP_CODE = {esp: code for code, esp in enumerate(ESPS)}
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS posted(
 # A statement that inserts many rows gives the interpreter lock away once, not once a row: with
 # other threads busy, `executemany` would wait for its turn a thousand times.
 ROWS_PER_STATEMENT = 200
+KEYS_PER_STATEMENT = 100
 CONTENT_CACHE = 64
 
 # By ESP: Postmark tells nothing when it takes a message, its answer has said it.
@@ -56,7 +57,7 @@ _EVENT_CODES = tuple(
     {outcome: tuple(codes[k] for k in kinds if k in codes) for outcome, kinds in EVENTS.items()}
     for codes in _CODES
 )
-_MESSAGE_COLUMNS = (
+MESSAGE_COLUMNS = (
     "m.id, m.at, m.esp, m.address, m.send_id, m.campaign, m.outcome, m.content, m.extra"
 )
 
@@ -71,7 +72,7 @@ class Log:
         self.wake = threading.Event()
         self.latency: tuple[float, float] = (0.0, 0.0)
         self.engagement = 0.0
-        self._random = random.Random(1)  # noqa: S311 - spreads events in time, guards nothing
+        self._random = random.Random(1)
         self._writer = self._connect()
         self._writer.executescript(SCHEMA)
         self._content_ids: OrderedDict[bytes, int] = OrderedDict()
@@ -150,8 +151,8 @@ class Log:
             shared = self._content_id(connection, content) if content else None
             first = self._next
             stored = [(first + n, at, code, shared, *row) for n, row in enumerate(rows)]
-            _insert(connection, "INTO messages", stored)
-            _insert(connection, "INTO outbox", self._events(code, at, first, rows))
+            insert(connection, "INTO messages", stored)
+            insert(connection, "INTO outbox", self._events(code, at, first, rows))
             self._next = first + len(rows)
         for row in rows:
             self.accepted[esp, row.outcome] += 1
@@ -244,55 +245,9 @@ class Log:
         self, where: str, arguments: Sequence[Json], order: str = "m.id", limit: int = 100
     ) -> list[Stored]:
         """Messages by a condition on `messages m`; `where` and `order` are this package's words."""
-        sql = f"SELECT {_MESSAGE_COLUMNS} FROM messages m WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM messages m WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
         with self.reading() as connection:
             return self.stored(connection.execute(sql, (*arguments, limit)), connection)
-
-    # -- telling ----------------------------------------------------------------------------
-
-    def due(self, esp: str, until: int, limit: int) -> list[Event]:
-        """Events to be posted now, oldest first."""
-        with self.reading() as connection:
-            rows = connection.execute(
-                f"SELECT o.due, o.kind, o.attempt, o.at, {_MESSAGE_COLUMNS} FROM outbox o"  # noqa: S608
-                " JOIN messages m ON m.id = o.message"
-                " WHERE o.esp = ? AND o.due <= ? ORDER BY o.due LIMIT ?",
-                (ESP_CODE[esp], until, limit),
-            ).fetchall()
-            messages = self.stored((row[4:] for row in rows), connection)
-        return [
-            Event(row[0], KINDS[row[1]], row[2], row[3], message)
-            for row, message in zip(rows, messages, strict=True)
-        ]
-
-    def settle(self, esp: str, done: Sequence[Settled], again: Sequence[Settled]) -> None:
-        """Take told events out of the outbox, and put those to be told again further back."""
-        code, now = ESP_CODE[esp], int(time.time() * 1000)
-        key = "esp = ? AND due = ? AND message = ? AND kind = ?"
-        with self.writing() as connection:
-            connection.executemany(
-                f"DELETE FROM outbox WHERE {key}",  # noqa: S608
-                [(code, e.due, e.message.id, KIND_CODE[e.kind]) for e, _, _ in done],
-            )
-            _insert(
-                connection,
-                "INTO posted(at, esp, message, kind, status, attempts)",
-                [(now, code, e.message.id, KIND_CODE[e.kind], n, tries) for e, n, tries in done],
-            )
-            connection.executemany(
-                f"UPDATE outbox SET due = ?, attempt = ? WHERE {key}",  # noqa: S608
-                [
-                    (later, tries, code, e.due, e.message.id, KIND_CODE[e.kind])
-                    for e, later, tries in again
-                ],
-            )
-        for event, _, _ in done:
-            self.told[esp, event.kind] += 1
-
-    def pending(self) -> dict[str, int]:
-        with self.reading() as connection:
-            rows = connection.execute("SELECT esp, count(*) FROM outbox GROUP BY esp").fetchall()
-        return {ESPS[code]: n for code, n in rows}
 
     def reset(self) -> None:
         """Forget all mail and events; keys and settings stay. New ids never repeat old ones."""
@@ -307,7 +262,7 @@ class Log:
             self.told.clear()
 
 
-def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Json]]) -> None:
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[Json]]) -> None:
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         part = rows[start : start + ROWS_PER_STATEMENT]
         row = f"({','.join('?' * len(part[0]))})"

@@ -1,8 +1,8 @@
-"""Answers questions about the delivery log: messages, ledger, posted events, numbers; writes none."""
+"""Answers questions about the delivery log: messages, ledger, posted events, numbers."""
 
-from types import ModuleType
-
+from simulator import outbox
 from simulator.addresses import canonical
+from simulator.esps import Esp
 from simulator.log import ESP_CODE, ESPS, Log
 from simulator.outcomes import KIND_CODE, KINDS
 from simulator.state import State
@@ -24,7 +24,8 @@ def _esp(query: dict[str, str]) -> int:
 
 
 def _conditions(query: dict[str, str], table: str) -> tuple[str, list[Json]]:
-    where, values = ["1"], []
+    where = ["1"]
+    values: list[Json] = []
     for column in ("send_id", "campaign", "outcome"):
         if column in query:
             where.append(f"m.{column} = ?")
@@ -49,7 +50,7 @@ def page(log: Log, query: dict[str, str]) -> tuple[list[Stored], str | None]:
     return found, str(found[-1].id) if len(found) == limit else None
 
 
-def show(state: State, esp: ModuleType, message: Stored) -> Json:
+def show(state: State, esp: Esp, message: Stored) -> Json:
     """A message as its recipient would see it, with the ESP's view of it."""
     mail = esp.mail_of(state, message)
     return {
@@ -75,7 +76,7 @@ def ledger(log: Log, query: dict[str, str]) -> list[Json]:
     """Who got how many copies, by send id, address, ESP and outcome; all rows at once."""
     where, values = _conditions(query, "m")
     sql = (
-        "SELECT m.send_id, m.address, m.esp, m.outcome, count(*) FROM messages m"
+        "SELECT m.send_id, m.address, m.esp, m.outcome, count(*) FROM messages m"  # noqa: S608
         f" WHERE {where} GROUP BY 1, 2, 3, 4"
     )
     with log.reading() as connection:
@@ -98,7 +99,8 @@ def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:
     values.append(int(query.get("cursor", 0)))
     limit = _limit(query)
     sql = (
-        "SELECT p.id, p.at, p.esp, p.kind, p.status, p.attempts, m.send_id, m.address, m.campaign"
+        "SELECT p.id, p.at, p.esp, p.kind, p.status, p.attempts,"  # noqa: S608
+        " m.send_id, m.address, m.campaign"
         f" FROM posted p JOIN messages m ON m.id = p.message WHERE {where} ORDER BY p.id LIMIT ?"
     )
     with log.reading() as connection:
@@ -117,11 +119,13 @@ def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:
 def duplicates(log: Log) -> Json:
     """Who got more than one copy of one campaign (or of one send, where no campaign is named)."""
     key = "CASE WHEN campaign != '' THEN campaign ELSE send_id END"
-    # A message that names neither cannot be told from a second, different one.
-    named = "campaign != '' OR send_id != ''"
+    # A message that names neither cannot be told from a second, different one; and what could not
+    # be rendered was never sent.
     sql = (
-        f"SELECT address, {key} AS named, count(*) AS n FROM messages WHERE {named}"
-        " GROUP BY address, campaign, CASE WHEN campaign != '' THEN '' ELSE send_id END HAVING n > 1"
+        f"SELECT address, {key} AS named, count(*) AS n FROM messages"  # noqa: S608
+        " WHERE (campaign != '' OR send_id != '') AND outcome != 'render_failure'"
+        " GROUP BY address, campaign, CASE WHEN campaign != '' THEN '' ELSE send_id END"
+        " HAVING n > 1"
     )
     with log.reading() as connection:
         rows = connection.execute(sql).fetchall()
@@ -132,7 +136,7 @@ def duplicates(log: Log) -> Json:
 def stats(state: State) -> Json:
     """The numbers of each ESP and of all together."""
     log, meters = state.log, state.meters
-    pending = log.pending()
+    pending = outbox.pending(log)
     with log.reading() as connection:
         people = dict(
             connection.execute(

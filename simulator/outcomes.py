@@ -61,7 +61,7 @@ CLICK_SHARE = 0.25
 
 
 def outcome_of(address: str) -> str:
-    """The outcome for a canonical address: its prefix before `+`, a vendor's test address, or delivered."""
+    """The outcome for a canonical address: by its prefix, or as a vendor's test address."""
     prefix, plus, _ = address.partition("+")
     if plus:
         return _BY_PREFIX.get(prefix, "delivered")

@@ -9,8 +9,9 @@ import base64
 import orjson
 
 from simulator import outcomes as o
-from simulator import people, postmark
+from simulator import people, postmark_mail
 from simulator.postmark_rules import STREAMS
+from simulator.postmark_search import SERVER_ID
 from simulator.state import State
 from simulator.wire import Event, Json
 
@@ -20,23 +21,80 @@ LANES = 4
 # "Webhooks overview": bounces are tried ten times.
 MAX_TRIES = 10
 
-# Type, code, name and details of the bounce types ("Bounce API: bounce types").
-_BOUNCES = {
-    o.HARD: ("HardBounce", 1, "Hard bounce", "The server was unable to deliver your message (ex: unknown user, mailbox not found).", "smtp;550 5.1.1 The email account does not exist."),
-    o.SOFT: ("SoftBounce", 4096, "Soft bounce", "Unable to temporarily deliver message (i.e. mailbox full, account disabled, exceeds quota, out of disk space).", "smtp;452 4.2.2 Mailbox full"),
-    o.BLOCK: ("Blocked", 100006, "ISP block", "Blocked from this ISP due to content or blacklisting.", "smtp;550 5.7.1 Blocked"),
-    o.DEFERRED: ("Transient", 2, "Message delayed", "The server could not temporarily deliver your message (ex: Message is delayed due to network troubles).", "smtp;421 4.4.1 busy"),
-    o.CONTENT: ("SpamNotification", 512, "Spam notification", "The message was delivered, but was either blocked by the user, or classified as spam, bulk mail, or had rejected content.", "smtp;550 spam"),
-}  # fmt: skip
+# "Bounce API: bounce types", with a line that a receiving server might give.
+_BOUNCES: dict[str, Json] = {
+    o.HARD: {
+        "Type": "HardBounce",
+        "TypeCode": 1,
+        "Name": "Hard bounce",
+        "Description": "The server was unable to deliver your message (ex: unknown user, mailbox "
+        "not found).",
+        "Details": "smtp;550 5.1.1 The email account does not exist.",
+        "Inactive": True,
+    },
+    o.SOFT: {
+        "Type": "SoftBounce",
+        "TypeCode": 4096,
+        "Name": "Soft bounce",
+        "Description": "Unable to temporarily deliver message (i.e. mailbox full, account "
+        "disabled, exceeds quota, out of disk space).",
+        "Details": "smtp;452 4.2.2 Mailbox full",
+        "Inactive": False,
+    },
+    o.BLOCK: {
+        "Type": "Blocked",
+        "TypeCode": 100006,
+        "Name": "ISP block",
+        "Description": "Blocked from this ISP due to content or blacklisting.",
+        "Details": "smtp;550 5.7.1 Blocked",
+        "Inactive": False,
+    },
+    o.DEFERRED: {
+        "Type": "Transient",
+        "TypeCode": 2,
+        "Name": "Message delayed",
+        "Description": "The server could not temporarily deliver your message (ex: Message is "
+        "delayed due to network troubles).",
+        "Details": "smtp;421 4.4.1 busy",
+        "Inactive": False,
+    },
+    o.CONTENT: {
+        "Type": "SpamNotification",
+        "TypeCode": 512,
+        "Name": "Spam notification",
+        "Description": "The message was delivered, but was either blocked by the user, or "
+        "classified as spam, bulk mail, or had rejected content.",
+        "Details": "smtp;550 5.7.1 Message classified as spam",
+        "Inactive": False,
+    },
+}
+_COMPLAINT: Json = {
+    "Type": "SpamComplaint",
+    "TypeCode": 100001,
+    "Name": "Spam complaint",
+    "Description": "The subscriber explicitly marked this message as spam.",
+    "Details": "",
+    "Inactive": True,
+}
+_PROXY: Json = {
+    "Client": {"Name": "Apple Mail Privacy Protection", "Company": "Apple", "Family": "Apple Mail"},
+    "OS": {},
+    "Platform": "Unknown",
+}
+_DESKTOP: Json = {
+    "Client": {"Name": "Chrome 126", "Company": "Google", "Family": "Chrome"},
+    "OS": {"Name": "Windows 10", "Company": "Microsoft Corporation", "Family": "Windows"},
+    "Platform": "Desktop",
+}
 
 
 def write(state: State, event: Event) -> Json:
     """One event as Postmark words it."""
-    extra, at = event.message.extra, postmark.stamp(event.at)
+    extra, at = event.message.extra, postmark_mail.stamp(event.at)
     address = extra["_people"]["To"][0]["Email"]
     shown: Json = {
-        "MessageID": postmark.message_id(state, event.message),
-        "ServerID": postmark.SERVER_ID,
+        "MessageID": postmark_mail.message_id(state, event.message),
+        "ServerID": SERVER_ID,
         "MessageStream": extra.get("MessageStream") or STREAMS[0],
         "Tag": extra.get("Tag") or "",
         "Metadata": extra.get("Metadata") or {},
@@ -44,60 +102,43 @@ def write(state: State, event: Event) -> Json:
     if event.kind in _BOUNCES or event.kind == o.COMPLAINT:
         return shown | _bounce(state, event, address, at)
     if event.kind == o.DELIVERED:
-        return shown | {
-            "RecordType": "Delivery",
-            "Recipient": address,
-            "DeliveredAt": at,
-            "Details": "smtp;250 2.0.0 OK",
-        }
-    if event.kind == o.UNSUBSCRIBE:
-        return shown | {
+        own: Json = {"RecordType": "Delivery", "DeliveredAt": at, "Details": "smtp;250 2.0.0 OK"}
+    elif event.kind == o.UNSUBSCRIBE:
+        own = {
             "RecordType": "SubscriptionChange",
-            "Recipient": address,
             "ChangedAt": at,
             "Origin": "Recipient",
             "SuppressSending": True,
             "SuppressionReason": "ManualSuppression",
         }
-    return shown | _read(state, event, address, at)
+    else:
+        own = _read(state, event, at)
+    return shown | {"Recipient": address} | own
 
 
 def _bounce(state: State, event: Event, address: str, at: str) -> Json:
-    # Ids exceed 2^53: a reader that takes them for floats loses digits.
-    number = int.from_bytes(people.event_digest(state, event)[:8]) >> 1
-    shown = {
-        "ID": number, "Email": address, "From": event.message.extra["From"], "BouncedAt": at,
-        "DumpAvailable": False, "Subject": event.message.extra.get("Subject") or "", "Content": "",
-    }  # fmt: skip
-    if event.kind == o.COMPLAINT:
-        return shown | {
-            "RecordType": "SpamComplaint", "Type": "SpamComplaint", "TypeCode": 100001,
-            "Name": "Spam complaint", "Description": "The subscriber explicitly marked this message as spam.",
-            "Details": "", "Inactive": True, "CanActivate": False,
-        }  # fmt: skip
-    kind, code, name, description, details = _BOUNCES[event.kind]
-    return shown | {
-        "RecordType": "Bounce", "Type": kind, "TypeCode": code, "Name": name,
-        "Description": description, "Details": details, "Inactive": event.kind == o.HARD,
-        "CanActivate": True,
-    }  # fmt: skip
+    complaint = event.kind == o.COMPLAINT
+    return {
+        "RecordType": "SpamComplaint" if complaint else "Bounce",
+        # Ids exceed 2^53: a reader that takes them for floats loses digits.
+        "ID": int.from_bytes(people.event_digest(state, event)[:8]) >> 1,
+        "Email": address,
+        "From": event.message.extra["From"],
+        "BouncedAt": at,
+        "DumpAvailable": False,
+        "CanActivate": not complaint,
+        "Subject": event.message.extra.get("Subject") or "",
+        "Content": "",
+    } | (_COMPLAINT if complaint else _BOUNCES[event.kind])
 
 
-def _read(state: State, event: Event, address: str, at: str) -> Json:
+def _read(state: State, event: Event, at: str) -> Json:
     reader = people.reader(event)
     proxy = reader is people.PRIVACY_PROXY
-    client = (
-        {"Name": "Apple Mail Privacy Protection", "Company": "Apple Inc.", "Family": "Apple Mail"}
-        if proxy
-        else {"Name": "Chrome 126", "Company": "Google", "Family": "Chrome"}
-    )
-    shown = {
-        "Recipient": address, "ReceivedAt": at, "UserAgent": reader.agent, "Client": client,
-        "OS": {} if proxy else {"Name": "Windows 10", "Company": "Microsoft Corporation", "Family": "Windows"},
-        "Platform": "Unknown" if proxy else "Desktop", "Geo": {"IP": reader.ip},
-    }  # fmt: skip
+    shown = {"ReceivedAt": at, "UserAgent": reader.agent, "Geo": {"IP": reader.ip}}
+    shown |= _PROXY if proxy else _DESKTOP
     if event.kind == o.CLICK:
-        link = people.link_in(postmark.mail_of(state, event.message), event.message)
+        link = people.link_in(postmark_mail.mail_of(state, event.message), event.message)
         return shown | {"RecordType": "Click", "ClickLocation": "HTML", "OriginalLink": link}
     return shown | {"RecordType": "Open", "FirstOpen": True, "ReadSeconds": 0 if proxy else 5}
 

@@ -30,6 +30,8 @@ TRACK_LINKS = (None, "", "None", "HtmlAndText", "HtmlOnly", "TextOnly")
 _DOMAIN = re.compile(r"(?:\.?[a-zA-Z0-9-])+")
 _MAILBOX = re.compile(r"[a-z0-9.!#$%&'`*+\-/=^_{}|~]+", re.IGNORECASE)
 
+BAD_FIELDS = "Invalid request field(s)."
+BAD_METADATA = "Invalid metadata content."
 INVALID, NO_SENDER, BAD_JSON, BAD_TYPE = 300, 400, 402, 403
 NOT_ALLOWED, INACTIVE, TOO_MANY, NO_STREAM = 405, 406, 410, 1235
 
@@ -53,19 +55,10 @@ class Checked(NamedTuple):
     sender: str
 
 
-def inactive(addresses: list[str]) -> Problem:
-    return Problem(
-        INACTIVE,
-        "You tried to send to recipient(s) that have been marked as inactive. Found inactive "
-        f"addresses: {', '.join(addresses)}. Inactive recipients are ones that have generated a "
-        "hard bounce, a spam complaint, or a manual suppression.",
-    )
-
-
 def check(message: Json, streams: list[str] | None) -> Checked | Problem:
     """A message judged by Postmark's rules in the order in which its API reports them."""
     if type(message) is not dict:
-        return Problem(BAD_TYPE, "Invalid request field(s).")
+        return Problem(BAD_TYPE, BAD_FIELDS)
     sender = message.get("From")
     if type(sender) is not str or not sender:
         return Problem(INVALID, "Invalid 'From' address: ''.")
@@ -86,7 +79,7 @@ def check(message: Json, streams: list[str] | None) -> Checked | Problem:
     if len(everyone) > MAX_RECIPIENTS:
         return Problem(
             INVALID,
-            f"Invalid 'To' field: maximum of {MAX_RECIPIENTS} recipients allowed per email message.",
+            f"Maximum of {MAX_RECIPIENTS} recipients allowed per email message.",
         )
     address = canonical(everyone[0])
     outcome = outcome_of(address)
@@ -97,7 +90,7 @@ def check(message: Json, streams: list[str] | None) -> Checked | Problem:
 
 def _address_problem(field: str, value: Json) -> Problem | None:
     if type(value) is not str:
-        return Problem(BAD_TYPE, "Invalid request field(s).")
+        return Problem(BAD_TYPE, BAD_FIELDS)
     for _, address in split_list(value) or [("", value)]:
         mailbox, at, domain = address.rpartition("@")
         if not at:
@@ -118,7 +111,7 @@ def _shape(message: Json) -> Problem | None:
         return Problem(INVALID, "Provide either email TextBody or HtmlBody or both.")
     for body in (html, text):
         if body is not None and type(body) is not str:
-            return Problem(BAD_TYPE, "Invalid request field(s).")
+            return Problem(BAD_TYPE, BAD_FIELDS)
         if body and len(body) > MAX_BODY_BYTES // 4 and len(body.encode()) > MAX_BODY_BYTES:
             return Problem(INVALID, "TextBody and HtmlBody are limited to 5 MB each.")
     tag = message.get("Tag")
@@ -133,22 +126,16 @@ def _metadata(metadata: Json) -> Problem | None:
     if not metadata:
         return None
     if type(metadata) is not dict or any(type(v) is not str for v in metadata.values()):
-        return Problem(BAD_TYPE, "Invalid request field(s).")
+        return Problem(BAD_TYPE, BAD_FIELDS)
     if len(metadata) > MAX_METADATA_FIELDS:
-        return Problem(
-            INVALID, f"Invalid metadata content. At most {MAX_METADATA_FIELDS} fields are allowed."
-        )
+        return Problem(INVALID, f"{BAD_METADATA} Maximum of {MAX_METADATA_FIELDS} fields allowed.")
     for key, value in metadata.items():
         if len(key) > MAX_METADATA_KEY:
-            return Problem(
-                INVALID,
-                f"Invalid metadata content. Field names are limited to {MAX_METADATA_KEY} characters: '{key}'.",
-            )
+            limit = f"Field names are limited to {MAX_METADATA_KEY} characters: '{key}'."
+            return Problem(INVALID, f"{BAD_METADATA} {limit}")
         if len(value) > MAX_METADATA_VALUE:
-            return Problem(
-                INVALID,
-                f"Invalid metadata content. Values are limited to {MAX_METADATA_VALUE} characters: '{key}'.",
-            )
+            limit = f"Values are limited to {MAX_METADATA_VALUE} characters: '{key}'."
+            return Problem(INVALID, f"{BAD_METADATA} {limit}")
     return None
 
 
@@ -156,10 +143,10 @@ def _headers(headers: Json) -> Problem | None:
     if not headers:
         return None
     if type(headers) is not list:
-        return Problem(BAD_TYPE, "Invalid request field(s).")
+        return Problem(BAD_TYPE, BAD_FIELDS)
     for header in headers:
         if type(header) is not dict or type(header.get("Value")) is not str:
-            return Problem(BAD_TYPE, "Invalid request field(s).")
+            return Problem(BAD_TYPE, BAD_FIELDS)
         name, value = header.get("Name"), header["Value"]
         if type(name) is not str or not name or "\n" in value or "\r" in value:
             return Problem(INVALID, f"Invalid header: '{name}'.")

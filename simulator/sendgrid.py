@@ -11,7 +11,7 @@ import time
 import orjson
 
 from simulator.faults import Fault
-from simulator.sendgrid_rules import MAX_BYTES, Errors, Recipient, check
+from simulator.sendgrid_rules import MAX_BYTES, ROLES, Recipient, check
 from simulator.state import State
 from simulator.wire import Accepted, Answer, Json, Mail, Request, Route, Stored, answer
 
@@ -74,7 +74,9 @@ def send(state: State, request: Request) -> Answer:
     errors, people = check(mail, request.fail_every)
     if errors:
         return answer(400, {"errors": list(errors)})
-    return _limited(state, mail, people) or _take(state, mail, people)
+    # Counting and taking are one step, so that limits hold exactly over parallel requests.
+    with state.log.lock:
+        return _limited(state, mail, people) or _take(state, mail, people)
 
 
 def _limited(state: State, mail: Json, people: list[Recipient]) -> Answer | None:
@@ -175,7 +177,7 @@ def args_of(message: Stored) -> dict[str, str]:
 
 
 def _recipient(message: Stored, person: Json) -> str:
-    entries = [e for role in ("to", "cc", "bcc") for e in person.get(role, ())]
+    entries = [e for role in ROLES for e in person.get(role, ())]
     return _shown(entries[message.extra["k"]])
 
 
@@ -186,11 +188,11 @@ def _shown(entry: Json) -> str:
 def address_of(message: Stored) -> str:
     """The recipient as the request spelled it."""
     person = message.extra["p"]
-    entries = [e for role in ("to", "cc", "bcc") for e in person.get(role, ())]
+    entries = [e for role in ROLES for e in person.get(role, ())]
     return str(entries[message.extra["k"]]["email"])
 
 
-def credits(state: State, request: Request) -> Answer:
+def show_credits(state: State, request: Request) -> Answer:
     """GET /v3/user/credits ("Retrieve Credits")."""
     refused = _unauthorised(state, request)
     if refused is not None:
@@ -225,7 +227,6 @@ def not_found(_request: Request, known: bool) -> Answer:
 
 ROUTES = (
     Route("POST", re.compile(r"/v3/mail/send/?"), send, sends=True),
-    Route("GET", re.compile(r"/v3/user/credits/?"), credits),
+    Route("GET", re.compile(r"/v3/user/credits/?"), show_credits),
     Route("GET", re.compile(r"/v3/scopes/?"), scopes),
 )
-__all__ = ["NAME", "ROUTES", "Errors", "mail_of", "message_id", "not_found", "refusal"]

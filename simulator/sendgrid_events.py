@@ -26,7 +26,7 @@ MAX_TRIES = 1440
 _WORDS: dict[str, Json] = {
     o.PROCESSED: {"event": "processed"},
     o.DELIVERED: {"event": "delivered", "response": "250 2.0.0 OK", "tls": 1},
-    o.DEFERRED: {"event": "deferred", "response": "451 4.3.0 Temporary failure, try again later", "attempt": "1"},
+    o.DEFERRED: {"event": "deferred", "response": "451 4.3.0 Try again later", "attempt": "1"},
     o.HARD: {
         "event": "bounce", "type": "bounce", "status": "5.1.1", "tls": 1,
         "reason": "550 5.1.1 The email account that you tried to reach does not exist",
@@ -56,16 +56,17 @@ _WORDS: dict[str, Json] = {
 def write(state: State, event: Event) -> Json:
     """One event; custom arguments lie flat in it and lose against SendGrid's own names."""
     message = event.message
-    shown = sendgrid.args_of(message) | {
+    message_id = sendgrid.message_id(state, message)
+    shown: Json = sendgrid.args_of(message) | {
         "email": sendgrid.address_of(message),
         "timestamp": event.at // 1000,
         "sg_event_id": people.event_id(state, event),
-        "sg_message_id": sendgrid.message_id(state, message),
+        "sg_message_id": message_id,
     }
     if message.content.get("categories"):
         shown["category"] = message.content["categories"]
     if event.kind == o.PROCESSED:
-        shown["smtp-id"] = f"<{shown['sg_message_id'].partition('.')[0]}@geopod-ismtpd-1>"
+        shown["smtp-id"] = f"<{message_id.partition('.')[0]}@geopod-ismtpd-1>"
     if event.kind in (o.DELIVERED, o.HARD, o.SOFT, o.BLOCK):
         shown["ip"] = people.SENDING_IP
     if event.kind in (o.OPEN, o.MACHINE_OPEN, o.CLICK):

@@ -7,23 +7,19 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from simulator import control, postmark, sendgrid, ses, webhooks
-from simulator.faults import ANSWER, DOOR, WIRE, Fault
+from simulator import control, sabotage, webhooks
+from simulator.esps import find
+from simulator.faults import DOOR, WIRE, Fault
 from simulator.state import State
-from simulator.wire import Answer, Request, Route, match_route
+from simulator.wire import Answer, Request
 
-ESPS: tuple[ModuleType, ...] = (sendgrid, ses, postmark)
 LARGEST_BODY = 64_000_000
 BACKLOG = 1024
-GATEWAYS = {"error_502": (502, "Bad Gateway"), "error_504": (504, "Gateway Time-out")}
-JUNK = b"<html><head><title>Welcome</title></head><body>proxy error</body></html>"
 
 
 class NotLoopbackError(ValueError):
@@ -51,13 +47,13 @@ class Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         if not self.state.faults.refuses_all():
             return True
         _linger_off(request)
         return False
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             traceback.print_exc()
 
@@ -91,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._esp(request)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = serve  # noqa: N815
 
     def _control(self, request: Request) -> None:
         body = self._read_body()
@@ -103,26 +99,24 @@ class Handler(BaseHTTPRequestHandler):
     def _esp(self, request: Request) -> None:
         state = self.server.state
         esp, route, known = find(request)
-        name: str = esp.NAME
-        struck = state.faults.strike(name, route is not None and route.sends)
+        struck = state.faults.strike(esp.NAME, route is not None and route.sends)
         for fault in struck:
             if fault.kind == "latency":
                 self.server.stopping.wait(fault.milliseconds / 1000)
-        fault = next((f for f in struck if f.kind != "latency"), None)
-        if fault is not None and fault.when == DOOR:
-            state.meters.answered(name, 0)
+        fatal = next((fault for fault in struck if fault.kind != "latency"), None)
+        if fatal is not None and fatal.when == DOOR:
+            state.meters.answered(esp.NAME, 0)
             self._slam()
-            return
         body = self._read_body()
         if body is None:
             return
         request.body = body
-        if fault is not None and fault.kind == "partial":
-            request.fail_every = fault.every
-        answer = _answer(state, esp, route, known, request, fault)
-        state.meters.answered(name, answer.status)
-        if fault is not None and fault.when == WIRE:
-            self._break(answer, fault)
+        if fatal is not None and fatal.kind == "partial":
+            request.fail_every = int(fatal.every)
+        answer = sabotage.answer(state, esp, route, known, request, fatal)
+        state.meters.answered(esp.NAME, answer.status)
+        if fatal is not None and fatal.when == WIRE:
+            self._break(answer, fatal)
         else:
             self._write(answer)
 
@@ -167,14 +161,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _break(self, answer: Answer, fault: Fault) -> None:
         """Do to the answer what the fault says."""
-        if fault.kind == "malformed":
-            self._write(Answer(answer.status, JUNK, content_type="text/html"))
-        elif fault.kind == "empty_200":
-            self._write(Answer(200))
+        if fault.kind in ("malformed", "empty_200"):
+            self._write(sabotage.spoiled(answer, fault))
         elif fault.kind == "slow":
             self._dribble(answer, fault)
         elif fault.kind == "truncated":
-            self._raw(_cut(_bytes_of(answer)))
+            self._raw(sabotage.cut(answer))
             self.close_connection = True
         else:
             if fault.kind in ("hang", "accepted_hang"):
@@ -182,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             self._slam()
 
     def _dribble(self, answer: Answer, fault: Fault) -> None:
-        for byte in _bytes_of(answer):
+        for byte in sabotage.raw(answer):
             self._raw(bytes((byte,)))
             if self.server.stopping.wait(fault.milliseconds / 1000):
                 break
@@ -191,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
         self.wfile.flush()
 
-    def _slam(self) -> None:
+    def _slam(self) -> NoReturn:
         """Close with a reset instead of a farewell, as a crashing host would."""
         self.close_connection = True
         _linger_off(self.connection)
@@ -201,70 +193,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.close()
         self.connection.close()
         raise ConnectionAbortedError
-
-
-def find(request: Request) -> tuple[ModuleType, Route | None, bool]:
-    """The ESP and route for a path; an unknown path belongs to the ESP whose prefix it has."""
-    for esp in ESPS:
-        route, found, known = match_route(esp.ROUTES, request.method, request.path)
-        if route is not None and found is not None:
-            request.matched = found.groups()
-            return esp, route, True
-        if known:
-            return esp, None, True
-    if request.path.startswith("/v3/"):
-        return sendgrid, None, False
-    return (ses if request.path.startswith("/v2/") else postmark), None, False
-
-
-def _answer(
-    state: State, esp: ModuleType, route: Route | None, known: bool, request: Request,
-    fault: Fault | None,
-) -> Answer:  # fmt: skip
-    instead = None
-    if fault is not None and fault.when == ANSWER:
-        instead = _instead(state, esp, request, fault)
-    if fault is not None and not fault.takes_mail:
-        # Nothing is taken; a fault on the wire has no answer to break.
-        return instead or Answer(HTTPStatus.SERVICE_UNAVAILABLE)
-    if route is None:
-        return instead or _typed(esp.not_found(request, known))
-    try:
-        own = route.serve(state, request)
-    except Exception:  # noqa: BLE001 - a bug here must show as an answer, not as a fault of the wire
-        traceback.print_exc()
-        own = Answer(500, b'{"simulator":"this is a bug of the simulator; see its output"}')
-    return instead or own
-
-
-def _instead(state: State, esp: ModuleType, request: Request, fault: Fault) -> Answer:
-    if fault.kind in GATEWAYS:
-        status, words = GATEWAYS[fault.kind]
-        page = f"<html><head><title>{status} {words}</title></head><body>{words}</body></html>"
-        return Answer(status, page.encode(), content_type="text/html")
-    kind = "error_500" if fault.kind == "accepted_500" else fault.kind
-    return _typed(esp.refusal(kind, fault, state, request))
-
-
-def _typed(value: Any) -> Answer:
-    if not isinstance(value, Answer):
-        raise TypeError("an ESP's module answers with an Answer")
-    return value
-
-
-def _bytes_of(answer: Answer) -> bytes:
-    phrase = HTTPStatus(answer.status).phrase
-    headers = (*answer.headers, ("Content-Length", str(len(answer.body))))
-    if answer.body:
-        headers = (("Content-Type", answer.content_type), *headers)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"HTTP/1.1 {answer.status} {phrase}\r\n{lines}\r\n".encode() + answer.body
-
-
-def _cut(whole: bytes) -> bytes:
-    """Half of the body, or half of the head where there is no body."""
-    head, gap, body = whole.partition(b"\r\n\r\n")
-    return head + gap + body[: len(body) // 2] if body else head[: len(head) // 2]
 
 
 def _linger_off(connection: socket.socket) -> None:
@@ -309,9 +237,7 @@ def start(
 ) -> Running:  # fmt: skip
     """Start a simulator in the background; port 0 takes a free one."""
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise NotLoopbackError(
-            f"{host} is not a loopback address; the simulator serves this machine only"
-        )
+        raise NotLoopbackError(f"{host} is not a loopback address: only this machine is served")
     state = State(db)
     wanted: dict[str, Any] = {}
     if webhook_target is not None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
-from simulator.addresses import domain_of, plain, split
+from simulator.addresses import plain, split
 from simulator.wire import Json
 
 # "Service quotas": destinations per bulk call and recipients per message; "Template": data length;
@@ -37,8 +37,20 @@ _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _VARIABLE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*")
 
 
-class BadRequestError(Exception):
-    """SES answers the whole call with 400 BadRequestException and this text."""
+class CallRefusedError(Exception):
+    """SES answers the whole call with this error."""
+
+    status, code = 400, "BadRequestException"
+
+
+class BadRequestError(CallRefusedError):
+    """400 BadRequestException: the input is invalid."""
+
+
+class NotFoundError(CallRefusedError):
+    """404 NotFoundException: a resource that the call names does not exist."""
+
+    status, code = 404, "NotFoundException"
 
 
 class Template(NamedTuple):
@@ -106,7 +118,7 @@ def check_headers(headers: Json) -> str | None:
         if type(name) is not str or _HEADER_NAME.fullmatch(name) is None:
             return f"Invalid header name: {name!r}"
         if type(value) is not str or _HEADER_VALUE.fullmatch(value) is None:
-            return f"Invalid value of header {name}: 1 to {MAX_HEADER_VALUE} printable ASCII characters."
+            return f"Header {name} needs 1 to {MAX_HEADER_VALUE} printable ASCII characters."
     return None
 
 
@@ -114,6 +126,9 @@ def read_template(template: Json) -> Template:
     """An inline template; a stored one is never found, because none are kept here."""
     if not isinstance(template, dict):
         raise BadRequestError("Content must contain exactly one of Simple, Raw, Template.")
+    if template.get("TemplateName") or template.get("TemplateArn"):
+        named = template.get("TemplateName") or template.get("TemplateArn")
+        raise NotFoundError(f"Template {named} does not exist.")
     content = template.get("TemplateContent")
     if not isinstance(content, dict):
         raise BadRequestError("Template content is required.")
@@ -125,7 +140,7 @@ def read_template(template: Json) -> Template:
         raise BadRequestError("Template must have a subject and at least one of text and html.")
     names: set[str] = set()
     broken = ""
-    for inner in _BRACES.findall("\n".join((subject, text, html))):
+    for inner in _BRACES.findall(f"{subject}\n{text}\n{html}"):
         variable = _VARIABLE.fullmatch(inner)
         if variable is None:
             broken = (
@@ -191,14 +206,3 @@ def read_raw(raw: Json) -> bytes:
         return base64.b64decode(raw.get("Data", ""), validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise BadRequestError("Raw message data must be base64.") from None
-
-
-__all__ = [
-    "BadRequestError",
-    "Template",
-    "domain_of",
-    "fill",
-    "missing",
-    "read_data",
-    "read_template",
-]

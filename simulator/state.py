@@ -1,5 +1,6 @@
 """One running simulator's parts in one place: log, keys, meters, faults and webhook settings."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -56,15 +57,15 @@ def _on_loopback(target: Json) -> bool:
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Json], bool]] = {
     "target": lambda v: v is None or _on_loopback(v),
     "paused": lambda v: isinstance(v, bool),
     "shuffle": lambda v: isinstance(v, bool),
     "delay": _number,
     "retry_seconds": _number,
     "engagement": lambda v: _number(v) and v <= 1,
-    "repeat": lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 100,  # noqa: PLR2004
-    "latency": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(map(_number, v)),  # noqa: PLR2004
+    "repeat": lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 100,
+    "latency": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(map(_number, v)),
     "signature_version": lambda v: v in ("1", "2"),
 }
 
@@ -98,7 +99,7 @@ class State:
         self.apply()
 
     def digest(self, number: int, purpose: str, size: int = 16) -> bytes:
-        """Bytes that belong to one row for ever: ids need no column and never repeat after a reset."""
+        """Bytes that belong to one row for ever: ids need no column, and a reset renews them."""
         return blake2b(
             number.to_bytes(8), digest_size=size, key=self.log.salt, person=purpose.encode()
         ).digest()

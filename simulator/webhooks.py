@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from simulator import postmark_events, sendgrid_events, ses_events
+from simulator import outbox, postmark_events, sendgrid_events, ses_events, sns
 from simulator.log import ESPS
 from simulator.state import State
 from simulator.wire import Event, Settled
@@ -71,7 +71,7 @@ class Courier(threading.Thread):
         if settings.paused or not settings.target:
             return False
         until = int((time.time() - settings.delay) * 1000)
-        events = self._state.log.due(self._esp, until, FETCHED)
+        events = outbox.due(self._state.log, self._esp, until, FETCHED)
         if not events:
             return False
         if settings.shuffle:
@@ -107,7 +107,7 @@ class Courier(threading.Thread):
                     LONGEST_WAIT_SECONDS,
                 )
                 again.append((event, int((now + wait) * 1000), tries))
-        self._state.log.settle(self._esp, done, again)
+        outbox.settle(self._state.log, self._esp, done, again)
 
     def _post(self, headers: dict[str, str], body: bytes) -> int:
         """One POST over this lane's connection; its status, or UNREACHED."""
@@ -154,4 +154,4 @@ def start(state: State) -> list[Courier]:
 def subscribe(state: State) -> int:
     """Send SNS's SubscriptionConfirmation to the target; the receiver's status."""
     courier = Courier(state, "ses")
-    return courier._post(*ses_events.confirmation(state))  # noqa: SLF001 - same module
+    return courier._post(*sns.confirmation(state))  # noqa: SLF001 - same module

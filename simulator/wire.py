@@ -1,15 +1,22 @@
 """What an HTTP request and an answer are inside the simulator; knows no ESP and no socket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from re import Match, Pattern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 Json = Any
 
 JSON_TYPE = "application/json"
+
+
+class Headers(Protocol):
+    """Header fields by name, in any case."""
+
+    def get(self, name: str, failobj: str, /) -> str: ...
 
 
 @dataclass(slots=True)
@@ -20,11 +27,11 @@ class Request:
     path: str
     raw_query: str
     query: dict[str, str]
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes = b""
     # Set by the fault `partial`: every n-th entry of the batch is to fail.
     fail_every: int = 0
-    # Set by a fault that breaks the connection after the ESP has taken the mail.
+    # What the route's pattern caught in the path.
     matched: tuple[str, ...] = ()
 
 
@@ -107,6 +114,18 @@ class Mail:
     text: str
     headers: dict[str, str]
     tags: dict[str, str] = field(default_factory=dict)
+
+
+def iso(at: int) -> str:
+    """A time in milliseconds as AWS writes it."""
+    seconds = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{at % 1000:03}Z"
+
+
+def uuid_of(raw: bytes) -> str:
+    """Sixteen bytes written as a UUID."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 def match_route(
