@@ -1,6 +1,7 @@
 """setup.sh from the outside: the real script in a copy of its own, with the heavy parts stubbed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -204,6 +205,15 @@ def hostile_environment() -> dict[str, str]:
     made = {f"{prefix}X" for prefix in conftest.FORGOTTEN_PREFIXES}
     known = {"SENDGRID_API_KEY", "SES_ENDPOINT_URL", "POSTMARK_BASE_URL", "AWS_SECRET_ACCESS_KEY"}
     return dict.fromkeys(made | known | conftest.FORGOTTEN | {"API_KEY"}, "hostile")
+
+
+def test_every_setting_of_the_example_is_forgotten() -> None:
+    text = (ROOT / ".env.example").read_text()
+    settings = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, flags=re.MULTILINE))
+    assert settings >= {"API_KEY", "DATABASE_URL"}
+    kept = dict.fromkeys(settings, "hostile")
+    conftest.forget_settings(kept)
+    assert "hostile" not in kept.values()
 
 
 @pytest.mark.parametrize("command", ["demo", "test"])
