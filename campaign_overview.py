@@ -1,0 +1,162 @@
+"""What a campaign looks like from outside: its ledger, what it waits for, how fast it leaves.
+
+Reads only. Says nothing that it does not know: an unknown rate or end is None.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from database import campaigns, progress
+from database import esp_performance as performance
+from database.engine import Database
+from database.models import CampaignStatus, Lane, Phase
+from services.esp_manager import EspManager, Record, Standing
+from services.esp_state import EspState
+from utils.errors import NotFound
+
+#: Shorter waits than this are the rhythm of a rate, not something to report.
+WORTH_TELLING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An ESP that takes nothing now, and how many recipients nobody else can take today."""
+
+    esp: str
+    why: str
+    until: float | None  #: None = when an operator acts
+    recipients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One campaign at this moment."""
+
+    row: Mapping[Any, Any]  #: its row in `campaigns`
+    by_esp: Mapping[str, Mapping[str, int]]
+    waiting: Sequence[Waiting]
+    rate_per_second: float | None
+    eta: float | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every send is in exactly one state."""
+        return campaigns.balanced(self.row)
+
+
+class CampaignReader:
+    """Reads campaigns with everything that is known about their progress."""
+
+    def __init__(self, database: Database, manager: EspManager, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix seconds."""
+        self._db = database
+        self._manager = manager
+        self._clock = clock
+
+    def get(self, campaign_id: int) -> Overview:
+        """One campaign; NotFound when there is none."""
+        with self._db.read() as connection:
+            row = campaigns.get(connection, campaign_id)
+            if row is None:
+                raise NotFound(f"there is no campaign {campaign_id}")
+            return self._overviews(connection, [row])[0]
+
+    def page(
+        self, limit: int, before: int | None = None, status: str | None = None
+    ) -> list[Overview]:
+        """Campaigns, newest first."""
+        with self._db.read() as connection:
+            rows = campaigns.page(connection, limit, before, status)
+            return self._overviews(connection, rows)
+
+    def _overviews(
+        self, connection: sa.Connection, rows: Sequence[Mapping[Any, Any]]
+    ) -> list[Overview]:
+        now = self._clock()
+        records = read_records(connection, self._manager.names, now)
+        return [self._overview(connection, row, records, now) for row in rows]
+
+    def _overview(
+        self, connection: sa.Connection, row: Mapping[Any, Any], records: Mapping[str, Record],
+        now: float,
+    ) -> Overview:  # fmt: skip
+        by_esp = performance.by_esp(connection, row["id"])
+        if row["status"] != CampaignStatus.SENDING:
+            return Overview(row, by_esp, (), None, None)
+        standings = standings_for(self._manager, records, row["options"].get("esp"), now)
+        room = room_today(self._manager, records, standings, now)
+        rate = rate_of(progress.recent(connection, row["id"], row["n_queued"], now), now)
+        waiting = waiting_for(standings, row["n_queued"], room, now)
+        return Overview(row, by_esp, waiting, rate, eta_of(row, rate, room, now))
+
+
+def read_records(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, Record]:
+    """What the database knows of each of these ESPs."""
+    rows = performance.read(connection, names, now)
+    return {
+        name: Record(EspState.from_json(row.state), row.used_today, row.counts)
+        for name, row in rows.items()
+    }
+
+
+def standings_for(
+    manager: EspManager, records: Mapping[str, Record], only: str | None, now: float
+) -> list[Standing]:
+    """How each ESP that the campaign may use stands."""
+    if only is not None and only not in records:
+        return [Standing(only, 0, "not configured")]
+    names = [name for name in manager.names if only in (None, name)]
+    return [manager.standing(name, records[name], Lane.CAMPAIGN, now) for name in names]
+
+
+def room_today(
+    manager: EspManager, records: Mapping[str, Record], standings: Sequence[Standing], now: float
+) -> float:
+    """How many messages the ESPs that take mail may still take today; infinity = any number."""
+    room = 0.0
+    for standing in standings:
+        if _is_stuck(standing, now):
+            continue
+        daily = manager.policies[standing.name].limits.daily_for(Lane.CAMPAIGN)
+        used = records[standing.name].used_today
+        room += float("inf") if daily is None else max(0, daily - used)
+    return room
+
+
+def waiting_for(
+    standings: Sequence[Standing], queued: int, room: float, now: float
+) -> list[Waiting]:
+    """The ESPs without room while sends are queued."""
+    if not queued:
+        return []
+    left = int(max(0.0, queued - room))
+    return [
+        Waiting(standing.name, standing.why_not, standing.until, left)
+        for standing in standings
+        if _is_stuck(standing, now)
+    ]
+
+
+def _is_stuck(standing: Standing, now: float) -> bool:
+    later = standing.until is None or standing.until > now + WORTH_TELLING_SECONDS
+    return standing.room == 0 and later
+
+
+def rate_of(recent: progress.Recent, now: float) -> float | None:
+    """Messages a second, from what was handed over lately up to now: it sinks while nothing
+    leaves. Unknown until it was watched for a second."""
+    if recent.since is None or now - recent.since < 1.0:
+        return None
+    return round(recent.number / (now - recent.since), 2)
+
+
+def eta_of(row: Mapping[Any, Any], rate: float | None, room: float, now: float) -> float | None:
+    """When the last send will have left at this rate; unknown while rows are made, and when
+    today's limits end it before."""
+    left = row["n_queued"] + row["n_sending"]
+    if not rate or row["phase"] != Phase.DRAINING or row["n_queued"] > room:
+        return None
+    return float(now + left / rate)

@@ -1,0 +1,128 @@
+"""What an operator does with an ESP, and how every ESP stands. Holds in all processes and over
+restarts, because it is written where the next claim reads it."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from campaign_overview import read_records
+from database import esp_performance as performance
+from database import events
+from database.engine import Database
+from database.models import Lane
+from services import quota, reputation
+from services.esp_manager import EspManager, Policy, Record, Standing
+from services.esp_state import EspState
+from utils.errors import NotFound
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One ESP at this moment. Without a policy it is not configured."""
+
+    name: str
+    record: Record
+    policy: Policy | None
+    standing: Standing | None  #: for campaigns
+    reputation: float | None
+    resets_at: float  #: when the quota day ends
+    paused_by: str | None  #: while an operator's pause holds
+    heard: events.Heard  #: what its webhooks told lately
+
+    @property
+    def daily_limit(self) -> int | None:
+        """Of all mail; None = unlimited or not configured."""
+        return self.policy.limits.daily if self.policy else None
+
+    @property
+    def remaining_today(self) -> int | None:
+        """What is left of the daily limit."""
+        limit = self.daily_limit
+        return None if limit is None else max(0, limit - self.record.used_today)
+
+
+class EspControl:
+    """Takes an ESP out or in, and says how each stands."""
+
+    def __init__(
+        self, database: Database, manager: EspManager, names: Sequence[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`names` are the ESPs of this product, configured or not."""
+        self._db = database
+        self._manager = manager
+        self._names = tuple(names)
+        self._clock = clock
+
+    def statuses(self) -> list[Status]:
+        """Every ESP of the product."""
+        now = self._clock()
+        with self._db.read() as connection:
+            records = read_records(connection, self._names, now)
+            heard = {name: events.heard(connection, name, now) for name in self._names}
+        return [self._status(name, records[name], heard[name], now) for name in self._names]
+
+    def status(self, name: str) -> Status:
+        """One ESP; NotFound when the product has none of that name."""
+        self._must_know(name)
+        return next(status for status in self.statuses() if status.name == name)
+
+    def log_of(self, name: str) -> list[dict[str, Any]]:
+        """The last decisions about an ESP, newest first."""
+        return list(reversed(self.status(name).record.state.log))
+
+    def pause(self, name: str, *, by: str, reason: str, until: float | None = None) -> None:
+        """Give an ESP no more mail, until a moment or until `resume`."""
+
+        def paused(state: EspState, now: float) -> EspState:
+            state = replace(state, paused=reason, paused_until=until, paused_by=by)
+            return state.noted(now, "paused", f"by {by}: {reason}")
+
+        self._change(name, paused)
+        log.warning("%s paused by %s: %s", name, by, reason)
+
+    def resume(self, name: str, *, by: str, reason: str = "") -> None:
+        """Let an ESP take mail again, whether an operator or the ESP itself had stopped it."""
+
+        def resumed(state: EspState, now: float) -> EspState:
+            if not state.paused and not state.suspended:
+                return state
+            lifted = "suspension" if state.suspended else "pause"
+            state = replace(state, paused="", paused_until=None, paused_by="", suspended="")
+            why = f"{lifted} lifted by {by}" + (f": {reason}" if reason else "")
+            return state.noted(now, "resumed", why)
+
+        self._change(name, resumed)
+        log.warning("%s resumed by %s", name, by)
+
+    def _change(self, name: str, change: Callable[[EspState, float], EspState]) -> None:
+        self._must_know(name)
+
+        def work(connection: sa.Connection) -> None:
+            now = self._clock()
+            state = EspState.from_json(performance.lock(connection, [name], now)[name].state)
+            changed = change(state, now)
+            if changed != state:
+                performance.save_states(connection, {name: changed.to_json()}, now)
+
+        self._db.transact(work)
+
+    def _must_know(self, name: str) -> None:
+        if name not in self._names:
+            raise NotFound(f"there is no ESP {name}; there are {', '.join(self._names)}")
+
+    def _status(self, name: str, record: Record, heard: events.Heard, now: float) -> Status:
+        policy = self._manager.policies.get(name)
+        standing = self._manager.standing(name, record, Lane.CAMPAIGN, now) if policy else None
+        score = reputation.score(record.counts) if policy else None
+        state = record.state
+        held = state.paused and (state.paused_until is None or state.paused_until > now)
+        paused_by = state.paused_by if held else None
+        ends = quota.day_ends_at(now)
+        return Status(name, record, policy, standing, score, ends, paused_by, heard)

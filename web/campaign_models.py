@@ -1,0 +1,324 @@
+"""The shapes of campaigns and sends in HTTP, and how rows become them. Decides nothing."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from campaign_overview import Overview
+from database.models import CampaignStatus, SendStatus
+from launch import Draft
+from utils.attributes import text
+from utils.signing import SendRef
+from utils.times import rfc3339
+
+#: Longer content than this is a mistake: Gmail shows 102 kB of a message and cuts the rest.
+LONGEST_CONTENT = 5_000_000
+LONGEST_KEY = 255
+#: Ids are numbers that JavaScript can hold.
+HIGHEST_ID = 2**53 - 1
+
+Line = Annotated[str, AfterValidator(text)]
+Content = Annotated[str, AfterValidator(lambda value: text(value, LONGEST_CONTENT))]
+EspName = Annotated[str, Field(max_length=50)]
+
+
+class Body(BaseModel):
+    """A JSON body: unknown fields and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OptionalBody(Body):
+    """The same where no body means an empty one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Params(BaseModel):
+    """Query parameters: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CampaignIn(Body):
+    """What `POST /send-campaign` takes."""
+
+    subject: Line = Field(description="Liquid")
+    html: Content | None = Field(None, description="Liquid; html, text, or both")
+    text: Content | None = Field(None, description="Liquid; derived from html when absent")
+    name: Line = Field("", description="For lists; the subject when absent")
+    from_email: Line | None = Field(None, description="At one of our domains; MAIL_FROM if absent")
+    from_name: Line | None = None
+    reply_to: Line | None = None
+    segment: Line | dict[str, Any] | None = Field(
+        None, description="A rule tree, or the name of a saved segment or tag; absent = everybody"
+    )
+    track_opens: bool = True
+    track_clicks: bool = True
+    allow_missing: bool = Field(False, description="Send although some lack a variable")
+    esp: EspName | None = Field(None, description="Only through this ESP")
+
+    def draft(self) -> Draft:
+        """The request in the words of the core."""
+        return Draft(**self.model_dump())
+
+
+class KeyHeader(BaseModel):
+    """The header that makes a request safe to repeat."""
+
+    idempotency_key: str | None = Field(
+        None, alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY, pattern=r"^[!-~ ]+$",
+        description="Printable; the same key and body get the first answer again, for 7 days",
+    )  # fmt: skip
+
+
+class CampaignPath(BaseModel):
+    """A campaign in the path."""
+
+    campaign_id: int = Field(ge=1, le=HIGHEST_ID)
+
+
+class SendPath(BaseModel):
+    """A send in the path, by the id that travels with its message."""
+
+    send_id: str
+
+
+class CampaignsQuery(Params):
+    """How to page through campaigns."""
+
+    status: CampaignStatus | None = None
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = None
+
+
+class SendsQuery(Params):
+    """Which sends, and in which form."""
+
+    status: SendStatus | None = None
+    esp: EspName | None = None
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str | None = None
+    format: Literal["json", "csv"] | None = Field(None, description="csv is everything, streamed")
+
+
+class PauseIn(OptionalBody):
+    """Why it stops."""
+
+    reason: Annotated[str, AfterValidator(lambda value: text(value, 500))] = ""
+
+
+class NoBody(OptionalBody):
+    """Nothing is asked."""
+
+
+class ResolveIn(Body):
+    """How the doubt ends."""
+
+    action: Literal["resend", "mark_sent", "mark_failed"]
+    only: Literal["not_found"] | None = None
+
+
+class LaunchedOut(BaseModel):
+    """The answer to a launch."""
+
+    campaign_id: int
+    status: str
+    audience: int
+    warnings: list[str]
+    links: dict[str, str]
+
+
+class LedgerOut(BaseModel):
+    """Sends by state."""
+
+    queued: int
+    sending: int
+    accepted: int
+    delivered: int
+    bounced: int
+    complained: int
+    failed: int
+    suppressed: int
+    cancelled: int
+    in_doubt: int
+
+
+class LabelsOut(BaseModel):
+    """A count by who did it."""
+
+    human: int
+    machine: int
+    privacy: int
+
+
+class EngagementOut(BaseModel):
+    """What people, and machines, did."""
+
+    opens: LabelsOut
+    unique_opens: int
+    clicks: LabelsOut
+    unique_clicks: int
+    unsubscribes: int
+    replies: int
+
+
+class WaitingOut(BaseModel):
+    """An ESP that takes nothing now, and how many recipients wait for it or its like."""
+
+    esp: str
+    why: str
+    until: str | None
+    recipients: int
+
+
+class CampaignOut(BaseModel):
+    """One campaign."""
+
+    id: int
+    name: str
+    status: str
+    status_reason: str
+    mode: str
+    subject: str
+    from_email: str
+    from_name: str
+    reply_to: str | None
+    segment: Any
+    audience: int
+    ledger: LedgerOut
+    balanced: bool
+    by_esp: dict[str, dict[str, int]]
+    engagement: EngagementOut
+    phase: str | None
+    waiting: list[WaitingOut]
+    rate_per_second: float | None
+    eta: str | None
+    created_at: str | None
+    launched_at: str | None
+    finished_at: str | None
+
+
+class CampaignsOut(BaseModel):
+    """A page of campaigns, newest first."""
+
+    items: list[CampaignOut]
+    next_cursor: str | None
+
+
+class MovedOut(BaseModel):
+    """How many sends an act moved, and the campaign after it."""
+
+    moved: int
+    campaign: CampaignOut
+
+
+class SendOut(BaseModel):
+    """One recipient of one campaign."""
+
+    send_id: str
+    campaign_id: int
+    address: str
+    subscriber_id: int | None
+    status: str
+    esp: str | None
+    message_id: str | None
+    attempts: int
+    handed_over_at: str | None
+    updated_at: str | None
+    opened_at: str | None
+    clicked_at: str | None
+    reason: str | None
+
+
+class StepOut(BaseModel):
+    """One thing that happened to a send off the happy path."""
+
+    at: str | None
+    esp: str | None = None
+    to: str | None = None
+    why: str | None = None
+
+
+class SendWithTrailOut(SendOut):
+    """One recipient, with what happened off the happy path."""
+
+    trail: list[StepOut]
+
+
+class SendsOut(BaseModel):
+    """A page of sends in the order they were made."""
+
+    items: list[SendOut]
+    next_cursor: str | None
+
+
+def moment(at: float | None) -> str | None:
+    """RFC 3339, or null."""
+    return None if at is None else rfc3339(at)
+
+
+def campaign_out(overview: Overview) -> CampaignOut:
+    """A campaign as the API shows it."""
+    row = overview.row
+    same = (
+        "id", "name", "status", "status_reason", "mode", "subject", "from_email", "from_name",
+        "reply_to", "segment", "audience", "phase",
+    )  # fmt: skip
+    return CampaignOut(
+        **{name: row[name] for name in same},
+        **{name: moment(row[name]) for name in ("created_at", "launched_at", "finished_at")},
+        ledger=LedgerOut(**{status: row[f"n_{status}"] for status in SendStatus}),
+        balanced=overview.balanced,
+        by_esp={esp: dict(counts) for esp, counts in sorted(overview.by_esp.items())},
+        engagement=_engagement(row),
+        waiting=[
+            WaitingOut(esp=w.esp, why=w.why, until=moment(w.until), recipients=w.recipients)
+            for w in overview.waiting
+        ],
+        rate_per_second=overview.rate_per_second,
+        eta=moment(overview.eta),
+    )
+
+
+def _engagement(row: Mapping[Any, Any]) -> EngagementOut:
+    labels = ("human", "machine", "privacy")
+    return EngagementOut(
+        opens=LabelsOut(**{label: row[f"opens_{label}"] for label in labels}),
+        unique_opens=row["unique_opens"],
+        clicks=LabelsOut(**{label: row[f"clicks_{label}"] for label in labels}),
+        unique_clicks=row["unique_clicks"],
+        unsubscribes=row["unsubscribes"],
+        replies=row["replies"],
+    )
+
+
+def send_fields(row: Mapping[Any, Any], nonce: str) -> dict[str, Any]:
+    """A send's fields as the API and the CSV show them."""
+    return {
+        "send_id": str(SendRef(nonce, row["id"])),
+        **{name: row[name] for name in SendOut.model_fields if name in _AS_STORED},
+        **{name: moment(row[name]) for name in _MOMENTS},
+    }
+
+
+_AS_STORED = frozenset(
+    {
+        "campaign_id", "address", "subscriber_id", "status", "esp", "message_id", "attempts",
+        "reason",
+    }
+)  # fmt: skip
+_MOMENTS = ("handed_over_at", "updated_at", "opened_at", "clicked_at")
+
+
+def send_with_trail(row: Mapping[Any, Any], nonce: str) -> SendWithTrailOut:
+    """A send with what happened to it."""
+    steps = [
+        StepOut(at=moment(step.get("at")), **{k: step.get(k) for k in ("esp", "to", "why")})
+        for step in row["trail"] or []
+    ]
+    return SendWithTrailOut(**send_fields(row, nonce), trail=steps)

@@ -1,0 +1,159 @@
+"""Campaigns over HTTP: launch one, watch it, stop it, and see what became of each recipient."""
+
+from typing import Any
+
+from flask import Response, request
+from flask_openapi.blueprint import APIBlueprint
+
+from campaign_overview import CampaignReader
+from database import campaigns as store
+from database import send_acts
+from utils.errors import Invalid, NotFound
+from utils.signing import read_send_id
+from web import campaign_csv
+from web.auth import actor
+from web.campaign_models import (
+    HIGHEST_ID,
+    CampaignIn,
+    CampaignOut,
+    CampaignPath,
+    CampaignsOut,
+    CampaignsQuery,
+    KeyHeader,
+    LaunchedOut,
+    MovedOut,
+    NoBody,
+    PauseIn,
+    ResolveIn,
+    SendOut,
+    SendPath,
+    SendsOut,
+    SendsQuery,
+    SendWithTrailOut,
+    campaign_out,
+    send_fields,
+    send_with_trail,
+)
+from web.context import house
+
+Answer = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
+
+blueprint = APIBlueprint(
+    "campaigns", __name__, abp_tags=[{"name": "campaigns"}], abp_security=[{"key": []}]
+)
+
+
+@blueprint.post("/send-campaign", responses={202: LaunchedOut})
+def send_campaign(body: CampaignIn, header: KeyHeader) -> Answer:
+    """Send a campaign now to everybody its segment matches."""
+    launched = house().launcher.launch(body.draft(), idempotency_key=header.idempotency_key)
+    where = f"/campaigns/{launched.campaign_id}"
+    answer = LaunchedOut(
+        campaign_id=launched.campaign_id, status=launched.status, audience=launched.audience,
+        warnings=launched.warnings, links={"self": where, "sends": f"{where}/sends"},
+    )  # fmt: skip
+    headers = {"Location": where} | ({"Idempotent-Replayed": "true"} if launched.repeated else {})
+    return answer.model_dump(), 202, headers
+
+
+@blueprint.get("/campaigns", responses={200: CampaignsOut})
+def list_campaigns(query: CampaignsQuery) -> dict[str, Any]:
+    """Campaigns, newest first."""
+    before = _cursor(query.cursor)
+    found = _reader().page(query.limit + 1, before, query.status)
+    shown = found[: query.limit]
+    more = str(shown[-1].row["id"]) if len(found) > len(shown) else None
+    return CampaignsOut(items=[campaign_out(o) for o in shown], next_cursor=more).model_dump()
+
+
+@blueprint.get("/campaigns/<int:campaign_id>", responses={200: CampaignOut})
+def get_campaign(path: CampaignPath) -> dict[str, Any]:
+    """One campaign: its ledger, what it waits for, how fast it leaves."""
+    return _campaign(path.campaign_id)
+
+
+@blueprint.get("/campaigns/<int:campaign_id>/sends", responses={200: SendsOut})
+def list_sends(path: CampaignPath, query: SendsQuery) -> dict[str, Any] | Response:
+    """Who, by which ESP, when, and why not; as JSON page by page, or as CSV all at once."""
+    if query.format == "csv" or (query.format is None and _wants_csv()):
+        return campaign_csv.response(house().db, path.campaign_id, query.status, query.esp)
+    after = _cursor(query.cursor) or 0
+    with house().db.read() as connection:
+        nonce = campaign_csv.nonce_of(connection, path.campaign_id)
+        rows = send_acts.page(
+            connection, path.campaign_id, query.limit + 1, after, query.status, query.esp
+        )
+    shown = rows[: query.limit]
+    more = str(shown[-1]["id"]) if len(rows) > len(shown) else None
+    items = [SendOut(**send_fields(row, nonce)) for row in shown]
+    return SendsOut(items=items, next_cursor=more).model_dump()
+
+
+@blueprint.get("/sends/<string:send_id>", responses={200: SendWithTrailOut})
+def get_send(path: SendPath) -> dict[str, Any]:
+    """One send, with what happened to it off the happy path."""
+    ref = read_send_id(path.send_id)
+    with house().db.read() as connection:
+        row = send_acts.get(connection, ref.id) if ref else None
+        campaign = store.get(connection, row["campaign_id"]) if row else None
+    if ref is None or row is None or campaign is None or campaign["nonce"] != ref.nonce:
+        raise NotFound(f"there is no send {path.send_id}")
+    return send_with_trail(row, ref.nonce).model_dump()
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/pause", responses={200: CampaignOut})
+def pause(path: CampaignPath, body: PauseIn) -> dict[str, Any]:
+    """Stop claiming; what is handed over already ends as it ends."""
+    house().control.pause(path.campaign_id, by=actor(), reason=body.reason)
+    return _campaign(path.campaign_id)
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/resume", responses={200: CampaignOut})
+def resume(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001  (checks it is empty)
+    """Go on where it stopped."""
+    house().control.resume(path.campaign_id)
+    return _campaign(path.campaign_id)
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/cancel", responses={200: CampaignOut})
+def cancel(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001  (checks it is empty)
+    """Never send the rest."""
+    house().control.cancel(path.campaign_id, by=actor())
+    return _campaign(path.campaign_id)
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/retry-failed", responses={200: MovedOut})
+def retry_failed(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001
+    """Queue every failed send again."""
+    moved = house().control.retry_failed(path.campaign_id)
+    return {"moved": moved, "campaign": _campaign(path.campaign_id)}
+
+
+@blueprint.post("/campaigns/<int:campaign_id>/resolve-in-doubt", responses={200: MovedOut})
+def resolve_in_doubt(path: CampaignPath, body: ResolveIn) -> dict[str, Any]:
+    """End the doubt by an operator's word; `resend` may mail somebody twice, and is logged."""
+    moved = house().control.resolve_in_doubt(
+        path.campaign_id, body.action, by=actor(), only_not_found=body.only == "not_found"
+    )
+    return {"moved": moved, "campaign": _campaign(path.campaign_id)}
+
+
+def _reader() -> CampaignReader:
+    return CampaignReader(house().db, house().manager, house().clock)
+
+
+def _campaign(campaign_id: int) -> dict[str, Any]:
+    return campaign_out(_reader().get(campaign_id)).model_dump()
+
+
+def _cursor(text: str | None) -> int | None:
+    """The id a page begins after."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= HIGHEST_ID):
+        raise Invalid.of("cursor", "take it from the `next_cursor` of the page before")
+    return int(text)
+
+
+def _wants_csv() -> bool:
+    return request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"

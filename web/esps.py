@@ -1,0 +1,187 @@
+"""ESPs over HTTP: how each stands and why, and an operator's pause and resume."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from flask_openapi.blueprint import APIBlueprint
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+
+from esp_control import EspControl, Status
+from utils.attributes import text
+from utils.errors import Invalid
+from web.auth import actor
+from web.campaign_models import Body, OptionalBody, moment
+from web.context import house
+
+LONGEST_REASON = 500
+
+
+def _reason(value: str) -> str:
+    if not value.strip():
+        raise ValueError("say why: it is kept in the log")
+    return text(value.strip(), LONGEST_REASON)
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a time like 2026-11-24T18:00:00Z")  # noqa: TRY004  (pydantic wants it)
+    return datetime.fromisoformat(value)
+
+
+class EspPath(BaseModel):
+    """An ESP in the path."""
+
+    name: str
+
+
+class PauseIn(Body):
+    """Why, and until when; without `until` an operator must resume."""
+
+    reason: Annotated[str, AfterValidator(_reason)]
+    until: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
+
+
+class ResumeIn(OptionalBody):
+    """Why, for the log."""
+
+    reason: Annotated[str, AfterValidator(lambda value: text(value, LONGEST_REASON))] = ""
+
+
+class EventsOut(BaseModel):
+    """What came back by webhook."""
+
+    last_at: str | None
+    last_24h: int
+    refused_24h: int
+
+
+class ErrorOut(BaseModel):
+    """The last failed request, in the ESP's words."""
+
+    at: str | None
+    message: str
+
+
+class EspOut(BaseModel):
+    """One ESP. Null: unlimited, not configured, or not known yet."""
+
+    name: str
+    configured: bool
+    eligible: bool = Field(description="Whether it may take campaign mail now")
+    why_not: str | None
+    until: str | None = Field(description="When `why_not` ends by itself; null: an operator acts")
+    paused_by: str | None
+    state: str
+    priority: int | None
+    weight: float | None
+    reputation: float | None
+    daily_limit: int | None
+    limit_source: str | None
+    sent_today: int
+    remaining_today: int | None
+    resets_at: str | None
+    rate_per_second: float | None
+    warmup: None = None
+    events: EventsOut
+    last_24h: None = None
+    last_error: ErrorOut | None
+    next_probe_at: str | None
+
+
+class StatusOut(BaseModel):
+    """Every ESP of the product, in the order of priority."""
+
+    mode: str
+    esps: list[EspOut]
+
+
+class LineOut(BaseModel):
+    """A decision and its reason."""
+
+    at: str
+    what: str
+    why: str
+
+
+class LogOut(BaseModel):
+    """Decisions about an ESP, newest first."""
+
+    items: list[LineOut]
+    next_cursor: None = None
+
+
+blueprint = APIBlueprint("esps", __name__, abp_tags=[{"name": "esps"}], abp_security=[{"key": []}])
+
+
+@blueprint.get("/esp-status", responses={200: StatusOut})
+def esp_status() -> dict[str, Any]:
+    """How each ESP stands, and why one takes no mail."""
+    statuses = _control().statuses()
+    return StatusOut(mode=house().settings.mode, esps=[_out(s) for s in statuses]).model_dump()
+
+
+@blueprint.post("/esps/<string:name>/pause", responses={200: EspOut})
+def pause(path: EspPath, body: PauseIn) -> dict[str, Any]:
+    """Give an ESP no more mail."""
+    until = body.until.timestamp() if body.until else None
+    if until is not None and until <= house().clock():
+        raise Invalid.of("until", "must be in the future")
+    _control().pause(path.name, by=actor(), reason=body.reason, until=until)
+    return _out(_control().status(path.name)).model_dump()
+
+
+@blueprint.post("/esps/<string:name>/resume", responses={200: EspOut})
+def resume(path: EspPath, body: ResumeIn) -> dict[str, Any]:
+    """Let an ESP take mail again; also lifts a suspension that the ESP itself has ended."""
+    _control().resume(path.name, by=actor(), reason=body.reason)
+    return _out(_control().status(path.name)).model_dump()
+
+
+@blueprint.get("/esps/<string:name>/log", responses={200: LogOut})
+def esp_log(path: EspPath) -> dict[str, Any]:
+    """The last decisions about an ESP, with their reasons."""
+    lines = _control().log_of(path.name)
+    items = [
+        LineOut(at=moment(line["at"]) or "", what=line["what"], why=line["why"]) for line in lines
+    ]
+    return LogOut(items=items).model_dump()
+
+
+def _control() -> EspControl:
+    parts = house()
+    return EspControl(parts.db, parts.manager, parts.settings.esp_names, parts.clock)
+
+
+def _out(status: Status) -> EspOut:
+    state, standing, policy = status.record.state, status.standing, status.policy
+    eligible = standing is not None and standing.room != 0
+    return EspOut(
+        name=status.name, configured=policy is not None, eligible=eligible,
+        why_not=None if eligible else standing.why_not if standing else "not configured",
+        until=moment(standing.until) if standing and not eligible else None,
+        paused_by=status.paused_by, state=state.breaker.state,
+        priority=policy.priority if policy else None, weight=policy.weight if policy else None,
+        reputation=status.reputation, daily_limit=status.daily_limit,
+        limit_source="settings" if status.daily_limit is not None else None,
+        sent_today=status.record.used_today, remaining_today=status.remaining_today,
+        resets_at=moment(status.resets_at),
+        rate_per_second=policy.limits.rate if policy else None,
+        events=_events(status),
+        last_error=_error(status),
+        next_probe_at=None if state.breaker.state == "closed"
+        else moment(state.breaker.next_probe_at),
+    )  # fmt: skip
+
+
+def _events(status: Status) -> EventsOut:
+    heard = status.heard
+    return EventsOut(
+        last_at=moment(heard.last_at), last_24h=heard.last_24h, refused_24h=heard.refused_24h
+    )
+
+
+def _error(status: Status) -> ErrorOut | None:
+    state = status.record.state
+    if not state.last_error:
+        return None
+    return ErrorOut(at=moment(state.last_error_at), message=state.last_error)
