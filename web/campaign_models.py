@@ -1,9 +1,9 @@
 """The shapes of campaigns and sends in HTTP, and how rows become them. Decides nothing."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from campaign_overview import Overview
 from database.models import CampaignStatus, SendStatus
@@ -11,6 +11,8 @@ from launch import Draft
 from utils.attributes import text
 from utils.signing import SendRef
 from utils.times import rfc3339
+from web.shapes import Answer, PageQuery, Path, Query
+from web.shapes import Body as AnyBody
 
 #: Longer content than this is a mistake: Gmail shows 102 kB of a message and cuts the rest.
 LONGEST_CONTENT = 5_000_000
@@ -23,14 +25,16 @@ Content = Annotated[str, AfterValidator(lambda value: text(value, LONGEST_CONTEN
 EspName = Annotated[str, Field(max_length=50)]
 
 
-class Body(BaseModel):
+class Body(AnyBody):
     """A JSON body: unknown fields and values of another type are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
 
 class OptionalBody(Body):
     """The same where no body means an empty one."""
+
+    may_be_absent: ClassVar[bool] = True  #: told to web/frame.py
 
     @model_validator(mode="before")
     @classmethod
@@ -38,10 +42,7 @@ class OptionalBody(Body):
         return {} if value is None else value
 
 
-class Params(BaseModel):
-    """Query parameters: unknown ones are refused."""
-
-    model_config = ConfigDict(extra="forbid")
+Params = Query
 
 
 class CampaignIn(Body):
@@ -67,7 +68,7 @@ class CampaignIn(Body):
         return Draft(**self.model_dump())
 
 
-class KeyHeader(BaseModel):
+class KeyHeader(Path):
     """The header that makes a request safe to repeat."""
 
     idempotency_key: str | None = Field(
@@ -76,33 +77,29 @@ class KeyHeader(BaseModel):
     )  # fmt: skip
 
 
-class CampaignPath(BaseModel):
+class CampaignPath(Path):
     """A campaign in the path."""
 
     campaign_id: int = Field(ge=1, le=HIGHEST_ID)
 
 
-class SendPath(BaseModel):
+class SendPath(Path):
     """A send in the path, by the id that travels with its message."""
 
     send_id: str
 
 
-class CampaignsQuery(Params):
+class CampaignsQuery(PageQuery):
     """How to page through campaigns."""
 
     status: CampaignStatus | None = None
-    limit: int = Field(50, ge=1, le=200)
-    cursor: str | None = None
 
 
-class SendsQuery(Params):
+class SendsQuery(PageQuery):
     """Which sends, and in which form."""
 
     status: SendStatus | None = None
     esp: EspName | None = None
-    limit: int = Field(100, ge=1, le=1000)
-    cursor: str | None = None
     format: Literal["json", "csv"] | None = Field(None, description="csv is everything, streamed")
 
 
@@ -123,7 +120,7 @@ class ResolveIn(Body):
     only: Literal["not_found"] | None = None
 
 
-class LaunchedOut(BaseModel):
+class LaunchedOut(Answer):
     """The answer to a launch."""
 
     campaign_id: int
@@ -133,7 +130,7 @@ class LaunchedOut(BaseModel):
     links: dict[str, str]
 
 
-class LedgerOut(BaseModel):
+class LedgerOut(Answer):
     """Sends by state."""
 
     queued: int
@@ -148,7 +145,7 @@ class LedgerOut(BaseModel):
     in_doubt: int
 
 
-class LabelsOut(BaseModel):
+class LabelsOut(Answer):
     """A count by who did it."""
 
     human: int
@@ -156,7 +153,7 @@ class LabelsOut(BaseModel):
     privacy: int
 
 
-class EngagementOut(BaseModel):
+class EngagementOut(Answer):
     """What people, and machines, did."""
 
     opens: LabelsOut
@@ -167,7 +164,7 @@ class EngagementOut(BaseModel):
     replies: int
 
 
-class WaitingOut(BaseModel):
+class WaitingOut(Answer):
     """An ESP that takes nothing now, and how many recipients wait for it or its like."""
 
     esp: str
@@ -176,7 +173,7 @@ class WaitingOut(BaseModel):
     recipients: int
 
 
-class CampaignOut(BaseModel):
+class CampaignOut(Answer):
     """One campaign."""
 
     id: int
@@ -203,21 +200,21 @@ class CampaignOut(BaseModel):
     finished_at: str | None
 
 
-class CampaignsOut(BaseModel):
+class CampaignsOut(Answer):
     """A page of campaigns, newest first."""
 
     items: list[CampaignOut]
     next_cursor: str | None
 
 
-class MovedOut(BaseModel):
+class MovedOut(Answer):
     """How many sends an act moved, and the campaign after it."""
 
     moved: int
     campaign: CampaignOut
 
 
-class SendOut(BaseModel):
+class SendOut(Answer):
     """One recipient of one campaign."""
 
     send_id: str
@@ -235,7 +232,7 @@ class SendOut(BaseModel):
     reason: str | None
 
 
-class StepOut(BaseModel):
+class StepOut(Answer):
     """One thing that happened to a send off the happy path."""
 
     at: str | None
@@ -250,7 +247,7 @@ class SendWithTrailOut(SendOut):
     trail: list[StepOut]
 
 
-class SendsOut(BaseModel):
+class SendsOut(Answer):
     """A page of sends in the order they were made."""
 
     items: list[SendOut]

@@ -8,12 +8,11 @@ from flask_openapi.blueprint import APIBlueprint
 from campaign_overview import CampaignReader
 from database import campaigns as store
 from database import send_acts
-from utils.errors import Invalid, NotFound
+from utils.errors import NotFound
 from utils.signing import read_send_id
 from web import campaign_csv
 from web.auth import actor
 from web.campaign_models import (
-    HIGHEST_ID,
     CampaignIn,
     CampaignOut,
     CampaignPath,
@@ -35,8 +34,9 @@ from web.campaign_models import (
     send_with_trail,
 )
 from web.context import house
+from web.shapes import next_cursor, read_position
 
-Answer = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
+Accepted202 = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
 
 blueprint = APIBlueprint(
     "campaigns", __name__, abp_tags=[{"name": "campaigns"}], abp_security=[{"key": []}]
@@ -44,7 +44,7 @@ blueprint = APIBlueprint(
 
 
 @blueprint.post("/send-campaign", responses={202: LaunchedOut})
-def send_campaign(body: CampaignIn, header: KeyHeader) -> Answer:
+def send_campaign(body: CampaignIn, header: KeyHeader) -> Accepted202:
     """Send a campaign now to everybody its segment matches."""
     launched = house().launcher.launch(body.draft(), idempotency_key=header.idempotency_key)
     where = f"/campaigns/{launched.campaign_id}"
@@ -59,11 +59,12 @@ def send_campaign(body: CampaignIn, header: KeyHeader) -> Answer:
 @blueprint.get("/campaigns", responses={200: CampaignsOut})
 def list_campaigns(query: CampaignsQuery) -> dict[str, Any]:
     """Campaigns, newest first."""
-    before = _cursor(query.cursor)
+    before = read_position("campaigns", query.cursor)
     found = _reader().page(query.limit + 1, before, query.status)
     shown = found[: query.limit]
-    more = str(shown[-1].row["id"]) if len(found) > len(shown) else None
-    return CampaignsOut(items=[campaign_out(o) for o in shown], next_cursor=more).model_dump()
+    last = shown[-1].row["id"] if len(found) > len(shown) else None
+    items = [campaign_out(overview) for overview in shown]
+    return CampaignsOut(items=items, next_cursor=next_cursor("campaigns", last)).model_dump()
 
 
 @blueprint.get("/campaigns/<int:campaign_id>", responses={200: CampaignOut})
@@ -77,16 +78,16 @@ def list_sends(path: CampaignPath, query: SendsQuery) -> dict[str, Any] | Respon
     """Who, by which ESP, when, and why not; as JSON page by page, or as CSV all at once."""
     if query.format == "csv" or (query.format is None and _wants_csv()):
         return campaign_csv.response(house().db, path.campaign_id, query.status, query.esp)
-    after = _cursor(query.cursor) or 0
+    after = read_position("sends", query.cursor) or 0
     with house().db.read() as connection:
         nonce = campaign_csv.nonce_of(connection, path.campaign_id)
         rows = send_acts.page(
             connection, path.campaign_id, query.limit + 1, after, query.status, query.esp
         )
     shown = rows[: query.limit]
-    more = str(shown[-1]["id"]) if len(rows) > len(shown) else None
+    last = shown[-1]["id"] if len(rows) > len(shown) else None
     items = [SendOut(**send_fields(row, nonce)) for row in shown]
-    return SendsOut(items=items, next_cursor=more).model_dump()
+    return SendsOut(items=items, next_cursor=next_cursor("sends", last)).model_dump()
 
 
 @blueprint.get("/sends/<string:send_id>", responses={200: SendWithTrailOut})
@@ -144,15 +145,6 @@ def _reader() -> CampaignReader:
 
 def _campaign(campaign_id: int) -> dict[str, Any]:
     return campaign_out(_reader().get(campaign_id)).model_dump()
-
-
-def _cursor(text: str | None) -> int | None:
-    """The id a page begins after."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= HIGHEST_ID):
-        raise Invalid.of("cursor", "take it from the `next_cursor` of the page before")
-    return int(text)
 
 
 def _wants_csv() -> bool:

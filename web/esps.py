@@ -1,10 +1,9 @@
 """ESPs over HTTP: how each stands and why, and an operator's pause and resume."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from esp_control import EspControl, Status
 from utils.attributes import text
@@ -12,6 +11,7 @@ from utils.errors import Invalid
 from web.auth import actor
 from web.campaign_models import Body, OptionalBody, moment
 from web.context import house
+from web.shapes import Answer, Moment, Path
 
 LONGEST_REASON = 500
 
@@ -22,13 +22,7 @@ def _reason(value: str) -> str:
     return text(value.strip(), LONGEST_REASON)
 
 
-def _written(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("a time like 2026-11-24T18:00:00Z")  # noqa: TRY004  (pydantic wants it)
-    return datetime.fromisoformat(value)
-
-
-class EspPath(BaseModel):
+class EspPath(Path):
     """An ESP in the path."""
 
     name: str
@@ -38,7 +32,7 @@ class PauseIn(Body):
     """Why, and until when; without `until` an operator must resume."""
 
     reason: Annotated[str, AfterValidator(_reason)]
-    until: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
+    until: Moment | None = Field(None, strict=False)
 
 
 class ResumeIn(OptionalBody):
@@ -47,7 +41,7 @@ class ResumeIn(OptionalBody):
     reason: Annotated[str, AfterValidator(lambda value: text(value, LONGEST_REASON))] = ""
 
 
-class EventsOut(BaseModel):
+class EventsOut(Answer):
     """What came back by webhook."""
 
     last_at: str | None
@@ -55,14 +49,14 @@ class EventsOut(BaseModel):
     refused_24h: int
 
 
-class ErrorOut(BaseModel):
+class ErrorOut(Answer):
     """The last failed request, in the ESP's words."""
 
     at: str | None
     message: str
 
 
-class EspOut(BaseModel):
+class EspOut(Answer):
     """One ESP. Null: unlimited, not configured, or not known yet."""
 
     name: str
@@ -88,14 +82,14 @@ class EspOut(BaseModel):
     next_probe_at: str | None
 
 
-class StatusOut(BaseModel):
+class StatusOut(Answer):
     """Every ESP of the product, in the order of priority."""
 
     mode: str
     esps: list[EspOut]
 
 
-class LineOut(BaseModel):
+class LineOut(Answer):
     """A decision and its reason."""
 
     at: str
@@ -103,7 +97,7 @@ class LineOut(BaseModel):
     why: str
 
 
-class LogOut(BaseModel):
+class LogOut(Answer):
     """Decisions about an ESP, newest first."""
 
     items: list[LineOut]
