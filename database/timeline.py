@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from database.models import bounces, campaigns, complaints, engagement, sends
 from database.subscribers import Subscriber
+from utils.signing import SendRef
 
 
 def timeline(
@@ -23,7 +24,8 @@ def _sends(connection: sa.Connection, number: int, limit: int) -> list[dict[str,
     c = sends.c
     rows = connection.execute(
         sa.select(
-            c.updated_at, c.id, c.campaign_id, campaigns.c.name, c.status, c.esp, c.reason
+            c.updated_at, campaigns.c.nonce, c.id, c.campaign_id, campaigns.c.name, c.status,
+            c.esp, c.reason,
         )
         .join(campaigns, campaigns.c.id == c.campaign_id)
         .where(c.subscriber_id == number)
@@ -32,10 +34,11 @@ def _sends(connection: sa.Connection, number: int, limit: int) -> list[dict[str,
     )  # fmt: skip
     return [
         {
-            "at": at, "what": "send", "send": send, "campaign_id": campaign, "campaign": name,
-            "status": status, "esp": esp, "reason": reason,
+            "at": at, "what": "send", "send_id": str(SendRef(nonce, send)),
+            "campaign_id": campaign, "campaign": name, "status": status, "esp": esp,
+            "reason": reason,
         }
-        for at, send, campaign, name, status, esp, reason in rows
+        for at, nonce, send, campaign, name, status, esp, reason in rows
     ]  # fmt: skip
 
 

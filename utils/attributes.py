@@ -4,6 +4,7 @@ Knows sizes and characters; what a value means is the sender's business.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,6 +18,8 @@ MOST_TAGS = 200
 DEEPEST = 5
 #: All attributes of one person together, as JSON.
 LARGEST = 65_536
+#: Bytes that one letter has in JSON at most.
+_LONGEST_ESCAPE = 6
 
 
 class BadValue(ValueError):
@@ -57,6 +60,8 @@ def attributes(values: dict[str, Any]) -> dict[str, Any]:
     if len(values) > MOST_KEYS:
         raise BadValue(f"has more than {MOST_KEYS} attributes")
     kept = {_named(name): _value(value, DEEPEST) for name, value in values.items()}
+    if _surely_small(kept):
+        return kept
     try:
         size = len(orjson.dumps(kept))
     except TypeError:  # an integer beyond 64 bits
@@ -66,7 +71,23 @@ def attributes(values: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _surely_small(values: dict[str, Any]) -> bool:
+    """A few short texts, as most rows of a CSV file have: no need to write them out."""
+    try:
+        letters = sum(map(len, values)) + sum(map(str.__len__, values.values()))
+    except TypeError:
+        return False
+    return letters < LARGEST // (2 * _LONGEST_ESCAPE)
+
+
 def _named(name: str) -> str:
+    if len(name) > LONGEST_KEY:
+        raise BadValue(f"an attribute's name is longer than {LONGEST_KEY} characters")
+    return _checked_name(name)
+
+
+@lru_cache(maxsize=4096)
+def _checked_name(name: str) -> str:
     try:
         return key(name)
     except BadValue as error:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -63,6 +64,7 @@ class BadField(ValueError):
         self.field = name
 
 
+@lru_cache(maxsize=4096)
 def column(name: str) -> str | None:
     """Our column that a header means, or None for an attribute."""
     return COLUMNS.get(re.sub(r"[\s\-]+", "_", name.strip()).casefold())
@@ -72,17 +74,21 @@ def read(row: int, cells: Mapping[str, Any]) -> Change:
     """The change that a row of named cells asks for. None clears; empty cells are not given."""
     change: Change | None = None
     extra: dict[str, Any] = {}
+    own: list[tuple[str, Any, Callable[[Change, Any], None]]] = []
     for name, value in cells.items():
-        known = column(name)
+        known = column(name) if len(name) <= attributes.LONGEST_KEY else None
         if known == "email":
             change = Change(_address(name, value), row)
         elif known is None:
             extra[name] = value
+        elif value != "" or known == "name":
+            own.append((name, value, _SETTERS[known]))
     if change is None:
         raise BadField("email", "is missing")
-    _own_fields(change, cells)
+    _set(change, own)
     if extra:
-        change.attributes = {**change.attributes, **_checked(extra)}
+        extra = _checked(extra)
+        change.attributes = {**change.attributes, **extra} if change.attributes else extra
     return change
 
 
@@ -95,11 +101,8 @@ def _address(name: str, value: Any) -> Address:
         raise BadField(name, str(error)) from None
 
 
-def _own_fields(change: Change, cells: Mapping[str, Any]) -> None:
-    for name, value in cells.items():
-        setter = _SETTERS.get(column(name) or "")
-        if setter is None:
-            continue
+def _set(change: Change, own: list[tuple[str, Any, Callable[[Change, Any], None]]]) -> None:
+    for name, value, setter in own:
         try:
             setter(change, value)
         except ValueError as error:
@@ -152,18 +155,29 @@ def _tags(change: Change, value: Any) -> None:
     if value is None:
         change.drop_tags = True
         return
-    values = _listed(value) if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(tag, str) for tag in values):
-        raise attributes.BadValue("must be a list of texts")
-    change.tags = attributes.tags(values)
+    if isinstance(value, str):
+        change.tags = _listed(attributes.text(value))
+    elif isinstance(value, list):
+        change.tags = _tags_of(value)
+    else:
+        raise attributes.BadValue(_NO_TAGS)
 
 
-def _listed(value: str) -> list[Any]:
+_NO_TAGS = "must be a list of texts"
+
+
+@lru_cache(maxsize=1024)
+def _listed(value: str) -> tuple[str, ...]:
     """Tags in one cell: a JSON list, or texts between commas, semicolons or bars."""
     if value.lstrip().startswith("["):
-        parsed = _json(value)
-        return parsed if isinstance(parsed, list) else []
-    return [tag for tag in map(str.strip, _BETWEEN_TAGS.split(value)) if tag]
+        return _tags_of(_json(value))
+    return attributes.tags([tag for tag in _BETWEEN_TAGS.split(value) if tag.strip()])
+
+
+def _tags_of(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(tag, str) for tag in values):
+        raise attributes.BadValue(_NO_TAGS)
+    return attributes.tags(values)
 
 
 def _attributes(change: Change, value: Any) -> None:
