@@ -69,7 +69,7 @@ class Compiled:
 
     def missing(self, person: Person) -> tuple[str, ...]:
         """Required variables that this person lacks."""
-        values = values_of(person)
+        values = values_of(person.name, person.email, person.attributes)
         return tuple(
             name for name in self.required_variables()
             if look_up(values, tuple(name.split("."))) is None
@@ -95,7 +95,6 @@ class Compiled:
     def _render(self) -> Render:
         return make_renderer(
             self.content, self.slots, self.urls, required=self.required_variables(),
-            first_names=any(use.name == "first_name" for use in self.variables),
             mailto=self.mailto, campaign=self.known,
         )  # fmt: skip
 
@@ -118,7 +117,8 @@ def preview(compiled: Compiled, person: Person) -> Preview:
 
 def _view_values(compiled: Compiled, person: Person) -> dict[str, Any]:
     """A person's variables with our own links made harmless."""
-    values = values_of(person) | {"campaign": compiled.known} | dict.fromkeys(OWN_URLS, "#")
+    values = values_of(person.name, person.email, person.attributes)
+    values |= {"campaign": compiled.known} | dict.fromkeys(OWN_URLS, "#")
     for number, target in enumerate(compiled.view_links):
         if is_template(target):
             values[f"_link_{number}"] = fill_link(target, person)

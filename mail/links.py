@@ -219,8 +219,9 @@ def fill_link(target: str, person: Person) -> str:
     """Where this person's click leads. Scheme and host are always the author's own."""
     if not is_template(target):
         return _request_safe(target)
+    values = values_of(person.name, person.email, person.attributes)
     try:
-        url = render_whole(_template(target), values_of(person))
+        url = render_whole(_template(target), values)
     except Exception as error:  # (filters raise what they like)
         raise RenderError(f"link: {error.__class__.__name__}: {error}"[:300]) from error
     fixed = _FIXED_HOST.match(target)

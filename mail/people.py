@@ -36,22 +36,18 @@ class Recipient(NamedTuple):
     attributes: dict[str, Any] | None
 
 
-def values_of(person: Person) -> dict[str, Any]:
-    """All variables of a person by name. Our own names win over attributes; a name that is not
-    known is absent, since its column cannot be null."""
-    values = {**person.attributes} if person.attributes else {}
-    values["email"] = person.email
-    values["name"] = person.name or None
-    values["first_name"] = first_name(values.get("first_name"), person.name)
+def values_of(name: str, email: str, attributes: dict[str, Any] | None) -> dict[str, Any]:
+    """All variables of a person by name. Our own names win over attributes; an empty column for
+    the name means that it is not known, since that column is never null."""
+    values = {**attributes} if attributes else {}
+    values["email"] = email
+    if name:
+        values["name"] = name
+    if not values.get("first_name"):
+        words = str(values.get("name") or "").split(None, 1)
+        if words:
+            values["first_name"] = words[0]
     return values
-
-
-def first_name(attribute: Any, name: str) -> Any:
-    """The attribute, or else the first word of the name."""
-    if attribute:
-        return attribute
-    words = name.split(None, 1)
-    return words[0] if words else attribute
 
 
 def look_up(values: dict[str, Any], path: tuple[str, ...]) -> Any:

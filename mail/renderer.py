@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mail.headers import unsubscribe_frame
 from mail.liquid import OUTPUT_LIMIT
 from mail.message import Content, Message, slots_of
-from mail.people import RenderError, escape_html, first_name, look_up
+from mail.people import RenderError, escape_html, look_up, values_of
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic
 from utils.signing import SendRef, Signer
 
@@ -31,13 +31,12 @@ def make_renderer(
     urls: Urls,
     *,
     required: Collection[str],
-    first_names: bool,
     mailto: str | None,
     campaign: dict[str, object],
 ) -> Render:
     """The function that makes one message. Raises RenderError."""
     nonce, empty, logics = content.nonce, [""] * content.slot_count, slots.logics
-    values_of = _values_maker(required, first_names=first_names)
+    check_present = _checker(required)
     sign, place = _signer(content, urls, everything=bool(logics)), _placer(slots.plains.values())
     most, check_length = _length_check(content)
     personal = bool(content.personal_headers)
@@ -47,6 +46,7 @@ def make_renderer(
         send_id: int, to: str, name: str, email: str, attributes: dict[str, Any] | None
     ) -> Message:
         values = values_of(name, email, attributes)
+        check_present(values)
         filled = empty.copy()
         sign(SendRef(nonce, send_id), filled)
         place(values, filled)
@@ -63,27 +63,20 @@ def make_renderer(
     return render
 
 
-def _values_maker(
-    required: Collection[str], *, first_names: bool
-) -> Callable[[str, str, dict[str, Any] | None], _Values]:
-    """A person's variables, as `people.values_of`, or the first required one that is missing."""
+def _checker(required: Collection[str]) -> Callable[[_Values], None]:
+    """Refuses a person who lacks a variable, by the first one."""
     plain = [name for name in required if "." not in name]
     dotted = [(name, tuple(name.split("."))) for name in required if "." in name]
 
-    def values_of(name: str, email: str, attributes: dict[str, Any] | None) -> _Values:
-        values = {**attributes} if attributes else {}
-        values["email"], values["name"] = email, name or None
-        if first_names:
-            values["first_name"] = first_name(values.get("first_name"), name)
-        for needed in plain:
-            if values.get(needed) is None:
-                raise RenderError(f"missing_variable: {needed}")
-        for needed, path in dotted:
+    def check(values: _Values) -> None:
+        for name in plain:
+            if values.get(name) is None:
+                raise RenderError(f"missing_variable: {name}")
+        for name, path in dotted:
             if look_up(values, path) is None:
-                raise RenderError(f"missing_variable: {needed}")
-        return values
+                raise RenderError(f"missing_variable: {name}")
 
-    return values_of
+    return check
 
 
 def _signer(

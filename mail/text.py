@@ -35,11 +35,13 @@ _LINES = frozenset(
 )
 _CELLS = frozenset({"td", "th"})
 _BRANCHES = frozenset({"else", "elsif", "when"})
+_CHOICES = frozenset({"if", "unless", "case"})
 _LOOPS = frozenset({"for", "tablerow"})
 #: Tags that print something: outside of text they are dropped like an output.
 _PRINTING = frozenset({"cycle", "increment", "decrement", "echo", "liquid"})
 #: Characters that newsletters use to fill up a preview line.
 _FILLER = re.compile("[\\s\u00a0\u00ad\u034f\u200b-\u200f\u2007\u2060\ufeff]*")
+_HIDDEN = re.compile("\\s[\u00ad\u034f\u200b-\u200f\u2060\ufeff]+(?=\\s)")
 _BLANKS = re.compile("[ \t\r\n\f\u00a0]+")
 
 
@@ -53,11 +55,14 @@ def derive_text(source: str, spans: tuple[Span, ...]) -> str:
 
 @dataclass
 class _Block:
-    """A Liquid block that is open: what stood before it, and the most that any branch leaves."""
+    """A Liquid block that is open."""
 
     name: str
-    before: int
-    most: int
+    before: int  #: pending where it opens, so for each branch
+    position: int  #: in `out`, an empty place before its tag
+    most: int = NOTHING  #: pending at the end of any branch
+    exhaustive: bool = False  #: it has an else
+    touched: bool = False  #: text or a new line of its own stands in it
 
 
 @dataclass
@@ -114,7 +119,7 @@ class _Writer:
         if _FILLER.fullmatch(words):
             self.space(bool(words))
             return
-        words = _BLANKS.sub(" ", words)
+        words = _BLANKS.sub(" ", _HIDDEN.sub(" ", words))
         self.space(words[0] == " ")
         self.write(literal(words.strip(" ")))
         self.pending = SPACE if words[-1] == " " else NOTHING
@@ -125,9 +130,27 @@ class _Writer:
 
     def write(self, text: str) -> None:
         """Text, after what has to stand before it."""
+        self.lift()
         self.flush()
         self.out.append(self.bullet + text)
         self.started, self.trim, self.bullet, self.tail = True, False, "", NOTHING
+
+    def lift(self) -> None:
+        """A branch that begins in the middle of a line gets its separator before the block, so
+        that what follows the block does not need one of its own."""
+        position = None
+        for block in reversed(self.blocks):
+            if block.touched or block.name not in _CHOICES or block.before != self.pending:
+                break
+            position, block.before = block.position, NOTHING
+        if position is not None and self.started:
+            self.out[position] = _SEPARATORS[self.pending] if self.pending > self.tail else ""
+            self.pending = NOTHING
+        self.touch()
+
+    def touch(self) -> None:
+        for block in self.blocks:
+            block.touched = True
 
     def flush(self) -> None:
         if self.started and self.pending > self.tail:
@@ -157,15 +180,32 @@ class _Writer:
             self.flush()
         elif name in _BRANCHES and self.blocks:
             block = self.blocks[-1]
+            self.end_branch(block)
             block.most = max(block.most, self.pending)
+            block.exhaustive = block.exhaustive or name == "else"
             self.pending = block.before
         if name in BLOCKS:
-            self.blocks.append(_Block(name, self.pending, self.pending))
+            self.blocks.append(_Block(name, self.pending, len(self.out)))
+            self.out.append("")
         elif name.startswith("end") and self.blocks:
-            block = self.blocks.pop()
-            inner = block.before if block.name == "capture" else self.pending
-            self.pending = NOTHING if block.name in _LOOPS else max(block.most, inner)
+            self.pending = self.after(self.blocks.pop())
         self.out.append(_undashed(self.source[span.start : span.end]))
+
+    def end_branch(self, block: _Block) -> None:
+        """A space at the end of a branch belongs to that branch."""
+        if self.pending == SPACE and block.touched:
+            self.flush()
+
+    def after(self, block: _Block) -> int:
+        """What has to stand after a block, whichever way it went."""
+        if block.name in _LOOPS:
+            return NOTHING
+        if block.name == "capture":
+            return block.before
+        self.end_branch(block)
+        self.tail = NOTHING
+        left_out = NOTHING if block.exhaustive else block.before
+        return max(block.most, self.pending, left_out)
 
     # --- tags ---------------------------------------------------------------------------------
 
@@ -177,6 +217,8 @@ class _Writer:
             self.skipping = ""
         if self.skipping:
             return
+        if name in _PARAGRAPHS or name in _LINES or name == "br":
+            self.touch()
         if name in _PARAGRAPHS:
             nested = name in {"ul", "ol"} and len(self.lists) > (1 if closing else 0)
             self.pending = max(self.pending, LINE if nested else PARAGRAPH)
