@@ -88,10 +88,12 @@ def test_its_text_part_is_readable() -> None:
 
 def test_three_people_get_three_messages() -> None:
     campaign = compiled(SOURCE, subject="x", allow_missing=True)
-    shown = [
-        preview(campaign, Person("a@example.org", name, attributes)).html or ""
-        for name, attributes in [("Anna", ANNA), ("", {"plan": "basic"}), ("Bo", None)]
+    people = [
+        Person("a@example.org", "Anna", ANNA),
+        Person("b@example.org", "", {"plan": "basic"}),
+        Person("c@example.org", "Bo"),
     ]
+    shown = [preview(campaign, person).html or "" for person in people]
     assert "Hello Anna" in shown[0]
     assert "Hello There" in shown[1]
     assert "You are on basic." in shown[1]
