@@ -1,0 +1,294 @@
+"""Amazon SES: how a batch is written for its API v2, and what its answers mean.
+
+SendBulkEmail takes 50 messages as an inline template with data for each and answers for each; what
+does not fit goes by SendEmail, alone. Not here: events (`services.ses_events`).
+"""
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from mail.message import Content, Message, fill
+from services import ses_events
+from services.calls import Blame, Delivery, Suspect, TooLarge, Verdict
+from services.esp import (
+    Accepted,
+    Batch,
+    Capabilities,
+    EspEvent,
+    InDoubt,
+    Misconfigured,
+    Outcome,
+    Refused,
+    Rejected,
+    Report,
+    Suspended,
+    Throttled,
+    Unavailable,
+    WebhookRequest,
+)
+from services.parcels import Cut, Envelope, Parcel, Writing, parcels
+from services.sdk import Lazily, Sealed
+from services.ses_client import AwsKeys, SesClient
+from services.ses_template import InlineTemplate, address
+from services.sns import Topics
+from services.stencil import FIRST_HEADER, SEND_ID, TO, Stencil, hole, personal_headers
+from services.wire import Answer, Exchange, begin
+from services.words import QuotaSpent, Redacted, look_up, named_in, read_json, rule
+
+#: docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendBulkEmail.html
+MAX_ENTRIES = 50
+BULK_PATH = "/v2/email/outbound-bulk-emails"
+#: The input of a call is limited to 1 MB however it is counted.
+MARGIN = 0.98
+#: Requests of one batch that may be on the road together.
+AT_ONCE = 4
+
+_QUOTA = r"daily (message )?quota|24.hour"
+_BAD_ADDRESS = (
+    r"illegal address|missing final '@domain'|control or whitespace|missing domain|"
+    r"invalid email address|local address contains"
+)
+#: docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html and API_SendEmail.html#Errors
+RULES = (
+    rule("TooManyRequestsException ThrottlingException Throttling LimitExceededException",
+         _QUOTA, QuotaSpent),
+    rule("LimitExceededException", None, QuotaSpent),  # a resource limit: not a matter of seconds
+    rule("TooManyRequestsException ThrottlingException Throttling", None, Throttled),
+    rule("AccountSuspendedException SendingPausedException", None, Suspended),
+    # An unverified To address means an account in SES' own sandbox: nobody else is verified either.
+    rule("MessageRejected MailFromDomainNotVerifiedException", None, Refused),
+    rule("NotFoundException", None, Misconfigured),  # configuration set or pool
+    rule("AccessDeniedException InvalidClientTokenId UnrecognizedClientException "
+         "SignatureDoesNotMatch InvalidSignatureException MissingAuthenticationToken "
+         "IncompleteSignature OptInRequired ExpiredTokenException ExpiredToken",
+         None, Misconfigured),
+    rule("BadRequestException ValidationException", r"FromEmailAddress|ReplyTo", Refused),
+)  # fmt: skip
+#: `Status` of an entry: BulkEmailEntryResult in the API reference; two words have two spellings.
+ENTRY_RULES = (
+    rule("MESSAGE_REJECTED MAIL_FROM_DOMAIN_NOT_VERIFIED", None, Refused),
+    rule("CONFIGURATION_SET_NOT_FOUND CONFIGURATION_SET_DOES_NOT_EXIST TEMPLATE_NOT_FOUND "
+         "TEMPLATE_DOES_NOT_EXIST INVALID_SENDING_POOL_NAME", None, Misconfigured),
+    rule("ACCOUNT_SUSPENDED ACCOUNT_SENDING_PAUSED CONFIGURATION_SET_SENDING_PAUSED",
+         None, Suspended),
+    rule("ACCOUNT_THROTTLED", None, Throttled),
+    rule("ACCOUNT_DAILY_QUOTA_EXCEEDED", None, QuotaSpent),
+    rule("INVALID_PARAMETER FAILED", _BAD_ADDRESS, Rejected),
+    rule("INVALID_PARAMETER", None, Suspect),
+    rule("TRANSIENT_FAILURE FAILED", None, Unavailable),
+)  # fmt: skip
+
+#: Links, pixel and unsubscribing are ours.
+OVERRIDES = {"Tracking": {"OpenTrackingEnabled": "DISABLED", "ClickTrackingEnabled": "DISABLED"}}
+
+
+class AmazonSes:
+    """One SES account in one region."""
+
+    name = "ses"
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        *,
+        keys: AwsKeys | None = None,
+        region: str = "us-east-1",
+        endpoint_url: str | None = None,
+        timeout_seconds: float = 30.0,
+        batch_size: int | None = None,
+        configuration_set: str | None = None,
+        topics: Topics | None = None,
+    ) -> None:
+        keys = keys or AwsKeys()
+        self.capabilities = capabilities
+        self._seconds = timeout_seconds
+        wanted = batch_size or capabilities.default_batch_size
+        self._cut = Cut(
+            min(capabilities.max_messages, wanted, MAX_ENTRIES),
+            int(capabilities.max_bytes * MARGIN),
+        )
+        self._configuration_set = configuration_set
+        self._words = Redacted([keys.secret_access_key, keys.access_key_id])
+        self._sdk = Lazily(lambda: SesClient(keys, region, endpoint_url, timeout_seconds))
+        self._writing = functools.lru_cache(maxsize=8)(self._write)
+        self._webhook = ses_events.Webhook(topics or Topics(), timeout_seconds)
+
+    def send(self, batch: Batch) -> Report:
+        """Hand the batch over. One outcome for each message, whatever happens."""
+        shared = not batch.content.attachments
+        writing = (self._writing if shared else self._write)(batch.content)
+        work = parcels(batch, writing, self._cut)
+        start = functools.partial(self._begin, batch)
+        judge = functools.partial(self._judge, batch)
+        return Delivery(batch, work, start, judge, at_once=AT_ONCE).run()
+
+    def read_webhook(self, request: WebhookRequest) -> list[EspEvent]:
+        """Verify, then translate. Raises WebhookRefused or WebhookNotConfigured."""
+        return self._webhook.read(request)
+
+    def _write(self, content: Content) -> Writing:
+        limit = self.capabilities.max_slot_bytes or 0
+        return _writing(content, _envelope(content, self._configuration_set), limit)
+
+    def _begin(self, batch: Batch, parcel: Parcel) -> Exchange:
+        if parcel.envelope.single:
+            message = batch.messages[parcel.places[0]]
+            call = _send_email(batch.content, message, self._configuration_set)
+            return begin(lambda: self._sdk().send_email(call), self._seconds)
+        body = Sealed(parcel.body())
+        return begin(lambda: self._sdk().post(BULK_PATH, body), self._seconds)
+
+    def _judge(self, batch: Batch, answer: Answer, parcel: Parcel) -> Verdict:
+        told = read_json(answer.body)
+        if not isinstance(told, dict):
+            told = None
+        code = _code(answer, told)
+        words = self._words((told or {}).get("message") or (told or {}).get("Message"))
+        if answer.status == 200:
+            return self._taken(told, parcel)
+        if answer.status == 429:
+            return look_up(RULES[:1], code, words) or Throttled(words, code=code)
+        if answer.status == 503:
+            return Unavailable(words, code=code)
+        if answer.status == 413:
+            return TooLarge(words or "payload too large", code)
+        if not 400 <= answer.status < 500 or told is None:
+            return InDoubt(words or "an answer that SES does not give", code=code)
+        known = look_up(RULES, code, words)
+        if known is not None:
+            return known
+        return _bad_request(words, code, [batch.messages[place].to for place in parcel.places])
+
+    def _taken(self, told: Mapping[str, Any] | None, parcel: Parcel) -> Verdict:
+        told = told or {}
+        if parcel.envelope.single and isinstance(told.get("MessageId"), str):
+            return [Accepted(told["MessageId"])]
+        results = told.get("BulkEmailEntryResults")
+        if not isinstance(results, list) or len(results) != len(parcel.places):
+            return InDoubt("the answer does not name the messages", code="200")
+        return [
+            Accepted(result.get("MessageId"))
+            if result.get("Status") == "SUCCESS"
+            else self._entry_error(result)
+            for result in results
+        ]
+
+    def _entry_error(self, result: Mapping[str, Any]) -> Outcome:
+        status, words = str(result.get("Status")), self._words(result.get("Error"))
+        unknown = InDoubt(f"a status that SES does not document: {words}", code=status)
+        return look_up(ENTRY_RULES, status, words) or unknown
+
+
+def _code(answer: Answer, told: Mapping[str, Any] | None) -> str:
+    """The name of the error: in a header, or in the body under one of three keys."""
+    told = told or {}
+    name = answer.headers.get("x-amzn-errortype") or told.get("__type") or told.get("code")
+    name = name or told.get("Code")
+    return str(name).partition(":")[0].rpartition("#")[2] if name else str(answer.status)
+
+
+def _bad_request(words: str, code: str, addresses: Sequence[str]) -> Verdict:
+    """A call refused whole: which recipients it names, else find out."""
+    guilty = named_in(words, addresses)
+    if guilty:
+        return Blame({n: Rejected(words, code=code) for n in guilty})
+    if len(addresses) == 1 and re.search(_BAD_ADDRESS, words, re.I):
+        return Rejected(words, code=code)
+    return Suspect(words, code=code)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value} for name, value in pairs]
+
+
+def _common(content: Content, configuration_set: str | None) -> dict[str, Any]:
+    """What SendBulkEmail and SendEmail have in common."""
+    common: dict[str, Any] = {
+        "FromEmailAddress": address(content.from_name, content.from_email),
+        "ConfigurationOverrides": OVERRIDES,
+    }
+    if content.reply_to:
+        common["ReplyToAddresses"] = [content.reply_to]
+    if configuration_set:
+        common["ConfigurationSetName"] = configuration_set
+    return common
+
+
+def _envelope(content: Content, configuration_set: str | None) -> Envelope:
+    written = InlineTemplate(content)
+    template: dict[str, Any] = {
+        "TemplateContent": written.parts,
+        # Every variable has a default: one that is missing is accepted and then never sent.
+        "TemplateData": orjson.dumps(written.defaults).decode(),
+    }
+    if content.headers:
+        template["Headers"] = _pairs(content.headers)
+    shared = _common(content, configuration_set) | {
+        "DefaultEmailTags": _pairs([("campaign", content.tag)]),
+        "DefaultContent": {"Template": template},
+    }
+    return Envelope(orjson.dumps(shared)[:-1] + b',"BulkEmailEntries":[', b"]}")
+
+
+def _writing(content: Content, envelope: Envelope, limit: int) -> Writing:
+    """`limit`: bytes of data that one entry may have."""
+    headers = len(content.personal_headers)
+    data = FIRST_HEADER + headers
+    shape: dict[str, Any] = {
+        "Destination": {"ToAddresses": [hole(TO)]},
+        "ReplacementTags": _pairs([("send_id", hole(SEND_ID))]),
+        "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": hole(data)}},
+    }
+    if headers:
+        shape["ReplacementHeaders"] = _pairs(personal_headers(content))
+    stencil = Stencil(shape)
+    names = tuple(f"s{n}" for n in range(content.slot_count))
+    rendered_only = bool(content.attachments)
+    dumps = orjson.dumps
+
+    def entry(message: Message) -> bytes | None:
+        values = dumps(dict(zip(names, message.slots, strict=True)))
+        if rendered_only or len(values) > limit:
+            return None
+        return stencil.fill((message.to, message.send_id, *message.headers, values.decode()))
+
+    def alone(message: Message) -> tuple[Envelope, bytes]:
+        for text in (message.to, *message.headers, *message.slots):
+            text.encode()  # what is not Unicode raises here, not inside a request
+        return Envelope(b"", b"", single=True), b""
+
+    return Writing(envelope, entry, alone)
+
+
+def _send_email(
+    content: Content, message: Message, configuration_set: str | None
+) -> dict[str, Any]:
+    """The arguments of SendEmail for one rendered message."""
+    kinds = (("Text", content.text), ("Html", content.html))
+    body = {kind: fill(pieces, message.slots) for kind, pieces in kinds if pieces}
+    personal = zip(content.personal_headers, message.headers, strict=True)
+    simple: dict[str, Any] = {
+        "Subject": {"Data": fill(content.subject, message.slots), "Charset": "UTF-8"},
+        "Body": {kind: {"Data": text, "Charset": "UTF-8"} for kind, text in body.items()},
+        "Headers": _pairs([*content.headers, *personal]),
+    }
+    if content.attachments:
+        simple["Attachments"] = [
+            {
+                "FileName": file.filename,
+                "ContentType": file.content_type,
+                "ContentDisposition": "ATTACHMENT",
+                "ContentTransferEncoding": "BASE64",
+                "RawContent": file.content,
+            }
+            for file in content.attachments
+        ]
+    return _common(content, configuration_set) | {
+        "Destination": {"ToAddresses": [message.to]},
+        "EmailTags": _pairs([("send_id", message.send_id), ("campaign", content.tag)]),
+        "Content": {"Simple": simple},
+    }

@@ -1,0 +1,131 @@
+"""A batch cut into requests by count, by bytes and by what an ESP's slots hold.
+
+Knows no ESP: an adapter writes the bytes of each message.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mail.message import Message
+from services.esp import Batch, EspError, Refused, Rejected
+
+
+class Envelope(NamedTuple):
+    """What stands in a request before and after its messages."""
+
+    head: bytes
+    tail: bytes
+    single: bool = False  #: goes by the ESP's call for one message
+
+
+class Parcel(NamedTuple):
+    """The messages of one request: their places in the batch and their bytes."""
+
+    envelope: Envelope
+    places: Sequence[int]
+    entries: Sequence[bytes]
+
+    def body(self) -> bytes:
+        """The request's body."""
+        return b"".join((self.envelope.head, b",".join(self.entries), self.envelope.tail))
+
+    def part(self, *keep: int) -> "Parcel":
+        """A parcel with some of these messages."""
+        return Parcel(
+            self.envelope, [self.places[k] for k in keep], [self.entries[k] for k in keep]
+        )
+
+    def halves(self, start: int = 0, stop: int | None = None) -> "list[Parcel]":
+        """The messages from `start` to `stop` as at most two parcels."""
+        stop = len(self.places) if stop is None else stop
+        middle = (start + stop + 1) // 2
+        spans = ((start, middle), (middle, stop))
+        return [
+            Parcel(self.envelope, self.places[a:b], self.entries[a:b]) for a, b in spans if a < b
+        ]
+
+
+class Cut(NamedTuple):
+    """The limits of one request."""
+
+    messages: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How an adapter writes the messages of one content."""
+
+    envelope: Envelope
+    entry: Callable[[Message], bytes | None]  #: None: does not fit the ESP's slots
+    alone: Callable[[Message], tuple[Envelope, bytes]]  #: rendered, in a request of its own
+
+
+class Lost(NamedTuple):
+    """A message that cannot be written at all."""
+
+    place: int
+    error: EspError
+
+
+def parcels(batch: Batch, writing: Writing, cut: Cut) -> Iterator[Parcel | Lost]:
+    """The batch as requests, each written only when it is asked for."""
+    per_request = 1 if batch.careful else cut.messages
+    for start in range(0, len(batch.messages), per_request):
+        messages = batch.messages[start : start + per_request]
+        try:
+            entries = [writing.entry(message) for message in messages]
+        except (TypeError, ValueError):  # some text is not Unicode: find whose
+            entries = [_entry(writing, message) for message in messages]
+        fit = _fit(writing.envelope, entries, cut)
+        places: Sequence[int] = range(start, start + len(messages))
+        if all(fit):
+            whole = Parcel(writing.envelope, places, [e for e in entries if e is not None])
+            yield from _by_bytes(whole, cut)
+            continue
+        rest = [(p, e) for p, e, ok in zip(places, entries, fit, strict=True) if ok and e]
+        if rest:
+            yield from _by_bytes(Parcel(writing.envelope, *zip(*rest, strict=True)), cut)
+        for place, ok in zip(places, fit, strict=True):
+            if not ok:
+                yield _alone(writing, batch.messages[place], place, cut)
+
+
+def _fit(envelope: Envelope, entries: Sequence[bytes | None], cut: Cut) -> list[bool]:
+    room = cut.bytes - len(envelope.head) - len(envelope.tail)
+    return [entry is not None and len(entry) <= room for entry in entries]
+
+
+def _entry(writing: Writing, message: Message) -> bytes | None:
+    try:
+        return writing.entry(message)
+    except (TypeError, ValueError):
+        return None
+
+
+def _alone(writing: Writing, message: Message, place: int, cut: Cut) -> Parcel | Lost:
+    try:
+        envelope, entry = writing.alone(message)
+    except (TypeError, ValueError) as odd:
+        return Lost(place, Rejected(f"the message cannot be written: {odd}", code="text"))
+    size = len(envelope.head) + len(entry) + len(envelope.tail)
+    if not envelope.single and size > cut.bytes:
+        words = f"the message has {size} bytes, the ESP takes {cut.bytes}"
+        return Lost(place, Refused(words, code="size"))
+    return Parcel(envelope, (place,), (entry,))
+
+
+def _by_bytes(parcel: Parcel, cut: Cut) -> Iterator[Parcel]:
+    room = cut.bytes - len(parcel.envelope.head) - len(parcel.envelope.tail)
+    ends = list(itertools.accumulate(map(len, parcel.entries)))
+    if ends[-1] + len(ends) <= room:
+        yield parcel
+        return
+    first, used = 0, 0
+    for n, end in enumerate(ends):
+        if end - used + n - first > room:
+            yield parcel.part(*range(first, n))
+            first, used = n, ends[n - 1]
+    yield parcel.part(*range(first, len(ends)))
