@@ -8,7 +8,7 @@ from mail.compiled import Compiled, Parts
 from mail.footer import insert_at_end, with_footers
 from mail.headers import PERSONAL, feedback_id, list_headers
 from mail.links import NO_LINKS, Links, find_links, is_template, rewrite
-from mail.liquid import Problem, TemplateError, parse, scan
+from mail.liquid import SPAN_LIMIT, Problem, TemplateError, parse, scan
 from mail.message import Attachment, Content, Pieces
 from mail.people import escape_html, one_line
 from mail.renderer import Urls
@@ -112,7 +112,7 @@ def _check(source: Source) -> dict[str, Analysis]:
             problems.append(Problem(part, 1, f"longer than {limit} characters"))
             continue
         try:
-            template, _ = parse(text, part)
+            template, _ = parse(text, part, limit=SPAN_LIMIT)
         except TemplateError as error:
             problems += error.problems
         else:
@@ -188,9 +188,8 @@ def _cut(parts: Parts, slots: Slots, analyses: dict[str, Analysis]) -> dict[str,
         if source is None:
             pieces[part] = None
             continue
-        template, _ = parse(source, part)
         analysis = analyses.get(part) or analyses["html"]
-        pieces[part] = slots.cut(template, part, analysis.local_names)
+        pieces[part] = slots.cut(source, part, analysis.local_names)
     return pieces
 
 

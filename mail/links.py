@@ -3,6 +3,7 @@ source keeps every byte."""
 
 import html
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import NamedTuple, TextIO
@@ -67,8 +68,9 @@ def find_links(
     table: dict[str, int] = {}
     problems: list[Problem] = []
     warnings: list[Problem] = []
+    ends, starts = [span.end for span in spans], [span.start for span in spans]
     for start, end in hrefs(source, spans):
-        inside = [span for span in spans if span.start < end and span.end > start]
+        inside = list(spans[bisect_right(ends, start) : bisect_left(starts, end)])
         try:
             target = _target(source[start:end], start, inside, local_names, campaign)
         except _BadLinkError as error:

@@ -25,6 +25,8 @@ TIME_LIMIT = 1.0
 #: Characters between two delimiters, and of white space in a row there: the engine's lexer
 #: needs quadratic time for what is longer.
 TAG_LIMIT = 20_000
+#: Tags and outputs that an author may use in one part: each is walked for each person.
+SPAN_LIMIT = 10_000
 _LONG_SPACE = re.compile(r"\s{200}")
 
 
@@ -232,10 +234,14 @@ def environment(*, autoescape: bool) -> liquid.Environment:
     return Environment(autoescape=autoescape)
 
 
-def parse(source: str, part: str) -> tuple[liquid.BoundTemplate, tuple[Span, ...]]:
-    """Parse one part, or say where it is wrong."""
+def parse(
+    source: str, part: str, *, limit: int | None = None
+) -> tuple[liquid.BoundTemplate, tuple[Span, ...]]:
+    """Parse one part, or say where it is wrong. `limit` is for its number of tags."""
     try:
         spans = scan(source)
+        if limit is not None and len(spans) > limit:
+            raise _SpanError(spans[limit].start, f"more than {limit} tags")
         template = environment(autoescape=part == "html").from_string(source)
     except _SpanError as error:
         where, message = error.position, error.message

@@ -25,9 +25,10 @@ from liquid.builtin.tags.inline_comment_tag import InlineCommentNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.exceptions import LiquidError
 
-from mail.liquid import Buffer, Context, environment
+from mail.liquid import Buffer, Context, environment, parse
 from mail.message import Pieces
 from mail.people import RenderError, one_line, sendable, text_of
+from mail.repeats import repeated
 from mail.variables import QUESTIONS
 
 _COMMENTS = (CommentNode, DocNode, InlineCommentNode)
@@ -78,6 +79,11 @@ class Logic:
     place: str
     steps: list[Step] = field(default_factory=list)
 
+    def add(self, nodes: list[Node], slot: int) -> int:
+        """One more step; gives its slot back."""
+        self.steps.append(Step(nodes, slot))
+        return slot
+
 
 @dataclass
 class Slots:
@@ -94,23 +100,32 @@ class Slots:
         self.count += 1
         return self.count - 1
 
-    def cut(self, template: BoundTemplate, place: str, local_names: frozenset[str]) -> Pieces:
+    def cut(self, source: str, place: str, local_names: frozenset[str]) -> Pieces:
         """One part as pieces. Remembers how to fill the slots among them."""
+        template, spans = parse(source, place)
+        again = repeated(template, source, spans, local_names)
+        shared: dict[str, int] = {}
         pieces: list[str | int] = []
         logic = Logic(template, place)
         silent: list[Node] = []  # assignments that wait for the next node that prints
-        for node in template.nodes:
+        open_step: Step | None = None  # takes neighbours: nothing static has come since
+        for node, words in zip(template.nodes, again, strict=True):
             simple = self._simple(node, place, local_names)
             if simple is not None:
                 pieces += simple
+                open_step = None if simple else open_step
             elif isinstance(node, AssignNode | CaptureNode) or _is_blank(node):
                 silent.append(node)
-            elif logic.steps and pieces and pieces[-1] == logic.steps[-1].slot:
-                logic.steps[-1].nodes.extend([*silent, node])
-                silent = []
+            elif words is not None:
+                if words not in shared:
+                    shared[words] = logic.add([node], self.new())
+                pieces.append(shared[words])
+                open_step = None
             else:
-                logic.steps.append(Step([*silent, node], self.new()))
-                pieces.append(logic.steps[-1].slot)
+                if open_step is None:
+                    pieces.append(logic.add([], self.new()))
+                    open_step = logic.steps[-1]
+                open_step.nodes.extend([*silent, node])
                 silent = []
         if logic.steps:
             self.logics.append(logic)

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from database.models import CampaignKind
-from mail.liquid import TemplateError
+from mail.liquid import TemplateError, environment
 from mail.message import slots_of
 from mail.people import RenderError
 from tests.mail.authoring import (
@@ -253,6 +253,7 @@ def test_problems_of_all_parts_are_reported_together_with_their_lines() -> None:
         ("{{" + " " * 5_000 + "}}", 1, "empty tag"),
         ("{% liquid\nassign a = 1\necho b | nope\n%}", 3, "nope"),
         ("{% if a %}\n{% for x in y %}\n{% endif %}", 3, "endif"),
+        ("{{ a }}" * 10_001, 1, "more than 10000 tags"),
         ("{% if true %}" * 500 + "{% endif %}" * 500, 1, "nest"),
     ],
 )
@@ -295,10 +296,41 @@ def test_a_bomb_fails_one_message_within_its_limits(source: str) -> None:
         campaign.render(somebody({"n": 10**12, "big": "x" * 60_000}))
 
 
+def test_logic_that_is_repeated_word_for_word_has_one_slot() -> None:
+    cell = "<td {% if dark %}bgcolor='#000'{% endif %}>{{ plan | upcase }}</td>"
+    campaign = plain(cell * 3)
+    message = campaign.render(somebody(PRO | {"dark": True}))
+    assert html_of(campaign, message) == "<td bgcolor='#000'>PRO</td>" * 3
+    assert len(slots_of(campaign.content.html)) == 2
+
+
+def test_repeated_logic_sees_what_was_assigned_in_between() -> None:
+    once = "{% if x %}[{{ x | append: '' }}]{% endif %}"
+    campaign = plain(
+        f"{once}{{% assign x = 2 %}}.{once}{{% assign x = 3 %}}.{once}{{% cycle 1, 2 %}}"
+    )
+    message = campaign.render(somebody({"x": "1"}))
+    assert html_of(campaign, message) == "[1].[2].[3]1"
+
+
+@pytest.mark.parametrize("name", sorted(environment(autoescape=True).filters))
+@pytest.mark.parametrize("arguments", ["", ": 'x'", ": v", ": 'x', v", ": 1, v"])
+def test_no_filter_lets_markup_through(name: str, arguments: str) -> None:
+    campaign = plain(f"{{{{ v | {name}{arguments} }}}}", allow_missing=True)
+    for value in ("<script>", "%3Cscript%3E", "PHNjcmlwdD4=", "&lt;script&gt;", "<a\n<script>"):
+        for given in (value, [value], {"x": value}):
+            result = campaign.render_many([somebody({"v": given})])[0]
+            if not isinstance(result, RenderError):
+                assert "<script" not in html_of(campaign, result)
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "piece",
     [
+        "{{ a }}",
+        "{% if a %}b{% endif %}",
+        "<a href='https://a.example/'>{{ a }}",
         "{% raw %}",
         "{{",
         "{%",
