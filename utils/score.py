@@ -20,6 +20,21 @@ def score(engagement: float | None, now: float) -> float:
     return FULL / (1.0 + _MIDDLE * exp2(-max(min(exponent, 200.0), -200.0)))
 
 
+def forward(weight: float, at: float) -> float:
+    """What an act of that weight at that moment adds to the sum; as its logarithm, because the sum
+    itself is too large for a float."""
+    return log2(weight) + at / HALF_LIFE_SECONDS
+
+
+def added(engagement: float | None, *acts: float) -> float | None:
+    """The stored engagement after more acts (each from `forward`), in whatever order they come."""
+    powers = [power for power in (engagement, *acts) if power is not None]
+    if not powers:
+        return None
+    top = max(powers)
+    return top + log2(sum(exp2(power - top) for power in powers))
+
+
 def engagement_at(wanted: float, now: float) -> float:
     """The stored engagement that is worth `wanted` now; infinite at and beyond the ends."""
     if wanted <= 0:
