@@ -196,7 +196,7 @@ def test_any_order_and_repetition_counts_each_event_once(database_url: str, seed
         answer = mailed.feedback.apply(calls[:size])
         applied.update(answer._asdict())
         calls = calls[size:]
-        if commit is not None and len(calls) <= commit:
+        if 0 <= len(calls) <= commit:
             mailed.accept()
             commit = -1
     assert applied["new"] == len(told)
@@ -215,8 +215,7 @@ def test_two_calls_at_once_apply_a_batch_once(database_url: str) -> None:
         mine = told.copy()
         random.Random(seed).shuffle(mine)
         start.wait()
-        for _ in range(3):
-            answers.append(mailed.feedback.apply(mine))
+        answers.extend(mailed.feedback.apply(mine) for _ in range(3))
 
     threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
     for thread in threads:
@@ -266,7 +265,9 @@ def test_a_send_id_that_is_not_ours_is_kept_and_moves_nothing(
 def test_an_unknown_send_suppresses_whom_a_hard_bounce_or_complaint_names(mailed: Mailed) -> None:
     answer = mailed.feedback.apply(
         [
-            mailed.event(E.BOUNCE, 0, send_id="zzzzzzzz-1", bounce=B.HARD, address="P0@EXAMPLE.com"),
+            mailed.event(
+                E.BOUNCE, 0, send_id="zzzzzzzz-1", bounce=B.HARD, address="P0@EXAMPLE.com"
+            ),
             mailed.event(E.COMPLAINT, 1, send_id=None, address="stranger@example.net"),
             mailed.event(E.BOUNCE, 2, send_id=None, bounce=B.SOFT, key="soft"),
             mailed.event(E.BOUNCE, 3, send_id=None, bounce=B.BLOCK, key="block"),
@@ -384,7 +385,11 @@ def test_an_esps_opens_do_not_double_our_own(mailed: Mailed) -> None:
         ]
     )  # fmt: skip
     campaign = mailed.campaign()
-    assert (campaign["opens_human"], campaign["clicks_human"], campaign["unique_opens"]) == (1, 0, 1)
+    assert (campaign["opens_human"], campaign["clicks_human"], campaign["unique_opens"]) == (
+        1,
+        0,
+        1,
+    )
     assert mailed.esp_counters() == {"opened": 1}
     assert mailed.esp_counters(events.OWN) == {}
     assert len(mailed.rows(engagement)) == 3
@@ -397,9 +402,18 @@ def test_what_no_database_can_hold_is_kept_without_it(mailed: Mailed) -> None:
     bad = "a\0b\ud800c"
     told = [
         mailed.event(
-            kind, bounce=B.HARD, key=f"{kind}\0", code=bad, reason=bad, user_agent=bad, url=bad,
-            ip=bad, message_id=bad, raw={bad: [bad, {"n": 2**70}, float("nan")]}, at=float("nan"),
-        )  # fmt: skip
+            kind,
+            bounce=B.HARD,
+            key=f"{kind}\0",
+            code=bad,
+            reason=bad,
+            user_agent=bad,
+            url=bad,
+            ip=bad,
+            message_id=bad,
+            raw={bad: [bad, {"n": 2**70}, float("nan")]},
+            at=float("nan"),
+        )
         for kind in E
     ]
     assert mailed.feedback.apply(told).new == len(E)
