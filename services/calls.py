@@ -132,8 +132,9 @@ class Delivery:
             self._record(parcel, [verdict] * len(parcel.places))
             self._stop = self._stop or (None if isinstance(verdict, Rejected) else verdict)
         else:
-            self._record(parcel, verdict)
-            self._stop = self._stop or error or _first_stopping(verdict)
+            errors = self._record(parcel, verdict)
+            stopping = next((e for e in errors if isinstance(e, STOPPING)), None)
+            self._stop = self._stop or error or stopping
 
     def _judged(self, answer: Answer, parcel: Parcel) -> Verdict:
         try:
@@ -146,12 +147,19 @@ class Delivery:
             return [*verdict, *[missing] * (len(parcel.places) - len(verdict))]
         return verdict
 
-    def _record(self, parcel: Parcel, outcomes: Sequence[Outcome]) -> None:
-        for place, outcome in zip(parcel.places, outcomes, strict=False):
-            self._outcomes[place] = outcome
-        if any(isinstance(outcome, Accepted) for outcome in outcomes):
+    def _record(self, parcel: Parcel, outcomes: Sequence[Outcome]) -> list[EspError]:
+        """Note what became of a request's messages; returns those that were not accepted."""
+        places = parcel.places
+        if isinstance(places, range):
+            self._outcomes[places.start : places.stop] = outcomes
+        else:
+            for place, outcome in zip(places, outcomes, strict=True):
+                self._outcomes[place] = outcome
+        errors = [outcome for outcome in outcomes if not isinstance(outcome, Accepted)]
+        if len(errors) < len(outcomes):
             self._accepted = True
             self._same.clear()
+        return errors
 
     def _blame(self, parcel: Parcel, blame: Blame) -> None:
         for k, error in blame.guilty.items():
@@ -241,7 +249,3 @@ def _error_of_request(verdict: Verdict) -> EspError | None:
     ):
         return first
     return None
-
-
-def _first_stopping(verdict: Sequence[Outcome]) -> EspError | None:
-    return next((outcome for outcome in verdict if isinstance(outcome, STOPPING)), None)

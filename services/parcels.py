@@ -79,23 +79,19 @@ def parcels(batch: Batch, writing: Writing, cut: Cut) -> Iterator[Parcel | Lost]
             entries = [writing.entry(message) for message in messages]
         except (TypeError, ValueError):  # some text is not Unicode: find whose
             entries = [_entry(writing, message) for message in messages]
-        fit = _fit(writing.envelope, entries, cut)
         places: Sequence[int] = range(start, start + len(messages))
-        if all(fit):
-            whole = Parcel(writing.envelope, places, [e for e in entries if e is not None])
-            yield from _by_bytes(whole, cut)
+        room = cut.bytes - len(writing.envelope.head) - len(writing.envelope.tail)
+        written = [entry for entry in entries if entry is not None and len(entry) <= room]
+        if len(written) == len(entries):
+            yield from _by_bytes(Parcel(writing.envelope, places, written), room)
             continue
-        rest = [(p, e) for p, e, ok in zip(places, entries, fit, strict=True) if ok and e]
-        if rest:
-            yield from _by_bytes(Parcel(writing.envelope, *zip(*rest, strict=True)), cut)
-        for place, ok in zip(places, fit, strict=True):
-            if not ok:
+        fit = [entry is not None and len(entry) <= room for entry in entries]
+        if written:
+            some = list(itertools.compress(places, fit))
+            yield from _by_bytes(Parcel(writing.envelope, some, written), room)
+        for place, fits in zip(places, fit, strict=True):
+            if not fits:
                 yield _alone(writing, batch.messages[place], place, cut)
-
-
-def _fit(envelope: Envelope, entries: Sequence[bytes | None], cut: Cut) -> list[bool]:
-    room = cut.bytes - len(envelope.head) - len(envelope.tail)
-    return [entry is not None and len(entry) <= room for entry in entries]
 
 
 def _entry(writing: Writing, message: Message) -> bytes | None:
@@ -117,8 +113,8 @@ def _alone(writing: Writing, message: Message, place: int, cut: Cut) -> Parcel |
     return Parcel(envelope, (place,), (entry,))
 
 
-def _by_bytes(parcel: Parcel, cut: Cut) -> Iterator[Parcel]:
-    room = cut.bytes - len(parcel.envelope.head) - len(parcel.envelope.tail)
+def _by_bytes(parcel: Parcel, room: int) -> Iterator[Parcel]:
+    """`room`: bytes for the messages and the commas between them."""
     ends = list(itertools.accumulate(map(len, parcel.entries)))
     if ends[-1] + len(ends) <= room:
         yield parcel

@@ -33,8 +33,16 @@ from services.esp import (
     WebhookRequest,
 )
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
-from services.sdk import Lazily, Sealed
-from services.stencil import SEND_ID, TO, Stencil, hole, personal_headers, values_of, with_holes
+from services.sdk import Lazily
+from services.stencil import (
+    SEND_ID,
+    TO,
+    Stencil,
+    encoded_values,
+    hole,
+    personal_headers,
+    with_holes,
+)
 from services.wire import Answer, Exchange, Wire, begin
 from services.words import QuotaSpent, Redacted, look_up, named_in, read_json, retry_after, rule
 
@@ -108,7 +116,7 @@ class Postmark:
         return self._webhook.read(request)
 
     def _begin(self, parcel: Parcel) -> Exchange:
-        body = Sealed(parcel.body())
+        body = parcel.body()
         return begin(lambda: self._post()(body), self._seconds)
 
     def _judge(self, batch: Batch, answer: Answer, parcel: Parcel) -> Verdict:
@@ -203,12 +211,12 @@ def _writing(content: Content, stream: str) -> Writing:
     stencil, envelope = Stencil(shape), Envelope(b"[", b"]")
 
     def entry(message: Message) -> bytes:
-        return stencil.fill(values_of(message))
+        return stencil.fill(encoded_values(message))
 
     return Writing(envelope, entry, lambda message: (envelope, entry(message)))
 
 
-def _client(server_token: str, base_url: str, seconds: float) -> Callable[[Sealed], Answer]:
+def _client(server_token: str, base_url: str, seconds: float) -> Callable[[bytes], Answer]:
     """The SDK's own session and token; the bytes go over our wire."""
     import requests
     from postmarker.core import PostmarkClient
@@ -246,7 +254,7 @@ def _client(server_token: str, base_url: str, seconds: float) -> Callable[[Seale
         "X-Postmark-Server-Token": server_token,
     }
 
-    def post(body: Sealed) -> Answer:
+    def post(body: bytes) -> Answer:
         response = session.post(base_url + PATH, data=body, headers=headers, allow_redirects=False)
         lowered = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, lowered, response.content)

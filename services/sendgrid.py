@@ -36,7 +36,7 @@ from services.esp import (
 )
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
 from services.sdk import Lazily, Sealed
-from services.stencil import SEND_ID, TO, Stencil, hole, personal_headers, slot_hole, values_of
+from services.stencil import SEND_ID, TO, Stencil, encoded_values, hole, personal_headers, slot_hole
 from services.wire import Answer, Exchange, Wire, begin
 from services.words import QuotaSpent, Redacted, look_up, read_json, retry_after, rule
 
@@ -216,7 +216,7 @@ def _writing(content: Content, limit: int) -> Writing:
         return "".join([piece if isinstance(piece, str) else keys[piece] for piece in pieces])
 
     def entry(message: Message) -> bytes | None:
-        written = stencil.fill(values_of(message))
+        written = stencil.fill(encoded_values(message))
         if count and len(written) > limit:
             size = keys_bytes + sum(len(slot.encode()) for slot in message.slots)
             if size > limit:
@@ -226,7 +226,7 @@ def _writing(content: Content, limit: int) -> Writing:
 
     def alone(message: Message) -> tuple[Envelope, bytes]:
         head = _shared(content, lambda pieces: fill(pieces, message.slots))
-        return Envelope(head, b"]}"), plain.fill(values_of(message))
+        return Envelope(head, b"]}"), plain.fill(encoded_values(message))
 
     return Writing(Envelope(_shared(content, with_keys), b"]}"), entry, alone)
 
