@@ -6,37 +6,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mail.liquid import BLOCKS, Kind, Span, TemplateError, literal, mask, parse
+from mail.lines import CELL, LINE, NOTHING, PARAGRAPH, SPACE, Lines
+from mail.liquid import Kind, Span, TemplateError, literal, mask, parse
 from mail.markup import Attribute, Token, tokens
 
-#: What has to stand between two pieces of text; the stronger wins.
-NOTHING, SPACE, CELL, LINE, PARAGRAPH = range(5)
-_SEPARATORS = {NOTHING: "", SPACE: " ", CELL: " | ", LINE: "\n", PARAGRAPH: "\n\n"}
 _PARAGRAPHS = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "blockquote", "pre"}
     | {"figure", "form", "fieldset", "hr"}
 )
 _LINES = frozenset(
-    {
-        "div",
-        "tr",
-        "li",
-        "dt",
-        "dd",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "nav",
-        "main",
-        "aside",
-    }
-    | {"center", "address", "figcaption", "caption", "thead", "tbody", "tfoot", "body", "legend"}
+    {"div", "tr", "li", "dt", "dd", "section", "article", "header", "footer", "nav", "main"}
+    | {"aside", "center", "address", "figcaption", "caption", "thead", "tbody", "tfoot", "body"}
+    | {"legend"}
 )
+_UNSEEN = frozenset({"head", "svg", "noscript"})
 _CELLS = frozenset({"td", "th"})
-_BRANCHES = frozenset({"else", "elsif", "when"})
-_CHOICES = frozenset({"if", "unless", "case"})
-_LOOPS = frozenset({"for", "tablerow"})
 #: Tags that print something: outside of text they are dropped like an output.
 _PRINTING = frozenset({"cycle", "increment", "decrement", "echo", "liquid"})
 #: Characters that newsletters use to fill up a preview line.
@@ -50,19 +34,7 @@ def derive_text(source: str, spans: tuple[Span, ...]) -> str:
     writer = _Writer(source, spans)
     for token in tokens(mask(source, spans, raw=False)):
         writer.token(token)
-    return "".join(writer.out).strip() + "\n"
-
-
-@dataclass
-class _Block:
-    """A Liquid block that is open."""
-
-    name: str
-    before: int  #: pending where it opens, so for each branch
-    position: int  #: in `out`, an empty place before its tag
-    most: int = NOTHING  #: pending at the end of any branch
-    exhaustive: bool = False  #: it has an else
-    touched: bool = False  #: text or a new line of its own stands in it
+    return str(writer.lines)
 
 
 @dataclass
@@ -75,15 +47,10 @@ class _Anchor:
 class _Writer:
     source: str
     spans: tuple[Span, ...]
-    out: list[str] = field(default_factory=list)
-    pending: int = NOTHING
-    tail: int = NOTHING  #: what was written since the last text
-    started: bool = False
+    lines: Lines = field(default_factory=Lines)
     trim: bool = False  #: the last tag asked to drop white space
     skipping: str = ""  #: the element whose text is not shown
-    bullet: str = ""
     lists: list[int] = field(default_factory=list)  #: 0 = bullets, else the next number
-    blocks: list[_Block] = field(default_factory=list)
     anchor: _Anchor | None = None
     next_span: int = 0
 
@@ -122,50 +89,23 @@ class _Writer:
         words = _BLANKS.sub(" ", _HIDDEN.sub(" ", words))
         self.space(words[0] == " ")
         self.write(literal(words.strip(" ")))
-        self.pending = SPACE if words[-1] == " " else NOTHING
+        self.lines.pending = SPACE if words[-1] == " " else NOTHING
+
+    def write(self, text: str) -> None:
+        self.lines.write(text)
+        self.trim = False
 
     def space(self, there: bool) -> None:
         if there and not self.trim:
-            self.pending = max(self.pending, SPACE)
-
-    def write(self, text: str) -> None:
-        """Text, after what has to stand before it."""
-        self.lift()
-        self.flush()
-        self.out.append(self.bullet + text)
-        self.started, self.trim, self.bullet, self.tail = True, False, "", NOTHING
-
-    def lift(self) -> None:
-        """A branch that begins in the middle of a line gets its separator before the block, so
-        that what follows the block does not need one of its own."""
-        position = None
-        for block in reversed(self.blocks):
-            if block.touched or block.name not in _CHOICES or block.before != self.pending:
-                break
-            position, block.before = block.position, NOTHING
-        if position is not None and self.started:
-            self.out[position] = _SEPARATORS[self.pending] if self.pending > self.tail else ""
-            self.pending = NOTHING
-        self.touch()
-
-    def touch(self) -> None:
-        for block in self.blocks:
-            block.touched = True
-
-    def flush(self) -> None:
-        if self.started and self.pending > self.tail:
-            separator = _SEPARATORS[self.pending]
-            self.out.append("\n" if self.tail == LINE else separator)
-            self.tail = self.pending
-        self.pending = NOTHING
+            self.lines.need(SPACE)
 
     # --- Liquid -------------------------------------------------------------------------------
 
     def liquid(self, span: Span) -> None:
         """Liquid that stands in text. White space control has had its effect already."""
         piece = self.source[span.start : span.end]
-        if piece[2] == "-" and self.pending == SPACE:
-            self.pending = NOTHING
+        if piece[2] == "-" and self.lines.pending == SPACE:
+            self.lines.pending = NOTHING
         if span.kind is Kind.OUTPUT or span.name in _PRINTING:
             self.write(_undashed(piece))
         elif span.kind is Kind.TAG:
@@ -173,67 +113,33 @@ class _Writer:
         self.trim = piece[-3] == "-"
 
     def control(self, span: Span) -> None:
-        """A tag that prints nothing. Branches begin alike; a loop's turns are kept apart."""
-        name = span.name
-        if name in _LOOPS or (name.startswith("end") and name[3:] in _LOOPS):
-            self.pending = SPACE if self.pending == CELL else self.pending
-            self.flush()
-        elif name in _BRANCHES and self.blocks:
-            block = self.blocks[-1]
-            self.end_branch(block)
-            block.most = max(block.most, self.pending)
-            block.exhaustive = block.exhaustive or name == "else"
-            self.pending = block.before
-        if name in BLOCKS:
-            self.blocks.append(_Block(name, self.pending, len(self.out)))
-            self.out.append("")
-        elif name.startswith("end") and self.blocks:
-            self.pending = self.after(self.blocks.pop())
-        self.out.append(_undashed(self.source[span.start : span.end]))
-
-    def end_branch(self, block: _Block) -> None:
-        """A space at the end of a branch belongs to that branch."""
-        if self.pending == SPACE and block.touched:
-            self.flush()
-
-    def after(self, block: _Block) -> int:
-        """What has to stand after a block, whichever way it went."""
-        if block.name in _LOOPS:
-            return NOTHING
-        if block.name == "capture":
-            return block.before
-        self.end_branch(block)
-        self.tail = NOTHING
-        left_out = NOTHING if block.exhaustive else block.before
-        return max(block.most, self.pending, left_out)
+        self.lines.control(span.name, _undashed(self.source[span.start : span.end]))
 
     # --- tags ---------------------------------------------------------------------------------
 
     def tag(self, token: Token, inside: list[Span]) -> None:
         name, closing = token.name.lstrip("/"), token.name.startswith("/")
-        if name in {"head", "svg", "noscript"}:
-            self.skipping = name if not closing and not self.skipping else ""
-        elif name == "body":
+        if self.skipping and (name == "body" or (closing and name == self.skipping)):
             self.skipping = ""
+        elif not self.skipping and not closing and name in _UNSEEN:
+            self.skipping = name
         if self.skipping:
             return
-        if name in _PARAGRAPHS or name in _LINES or name == "br":
-            self.touch()
         if name in _PARAGRAPHS:
             nested = name in {"ul", "ol"} and len(self.lists) > (1 if closing else 0)
-            self.pending = max(self.pending, LINE if nested else PARAGRAPH)
+            self.lines.own_line(LINE if nested else PARAGRAPH)
         elif name in _LINES:
-            self.pending = max(self.pending, LINE)
-        elif name in _CELLS:
-            self.pending = max(self.pending, CELL if closing else NOTHING)
+            self.lines.own_line(LINE)
+        elif name in _CELLS and closing:
+            self.lines.need(CELL)
         self.element(name, closing, token, inside)
 
     def element(self, name: str, closing: bool, token: Token, inside: list[Span]) -> None:
         if name == "br":
-            self.pending = PARAGRAPH if self.pending >= LINE else LINE
+            self.lines.own_line(PARAGRAPH if self.lines.pending >= LINE else LINE)
         elif name == "hr" and not closing:
             self.write("-" * 20)
-            self.pending = PARAGRAPH
+            self.lines.pending = PARAGRAPH
         elif name in {"ul", "ol"}:
             self.listing(name, closing)
         elif name == "li" and not closing:
@@ -241,7 +147,7 @@ class _Writer:
         elif name == "a":
             self.end_link()
             if not closing:
-                self.anchor = _Anchor(len(self.out), self.link_target(token, inside))
+                self.anchor = _Anchor(len(self.lines.out), self.link_target(token, inside))
         elif name in {"img", "area"} and not closing:
             alt = next((a for a in token.attributes if a.name == "alt"), None)
             if alt and (text := self.value(alt, inside, tags=False).strip()):
@@ -256,8 +162,8 @@ class _Writer:
     def item(self) -> None:
         """In a loop there is no telling which number an item has."""
         number = self.lists[-1] if self.lists else 0
-        looped = any(block.name in _LOOPS for block in self.blocks)
-        self.bullet = "  " * max(len(self.lists) - 1, 0) + (
+        looped = self.lines.in_loop
+        self.lines.prefix = "  " * max(len(self.lists) - 1, 0) + (
             "- " if looped or not number else f"{number}. "
         )
         if number:
@@ -296,12 +202,15 @@ class _Writer:
         target = anchor.target
         if target.startswith("mailto:"):
             target = target.removeprefix("mailto:").partition("?")[0]
-        shown = "".join(self.out[anchor.position :]).strip()
+        shown = "".join(self.lines.out[anchor.position :]).strip()
         if shown == target:
             return
-        pending, self.pending = self.pending, max(self.pending, SPACE) if shown else self.pending
+        pending, self.lines.pending = (
+            self.lines.pending,
+            max(self.lines.pending, SPACE) if shown else self.lines.pending,
+        )
         self.write(f"<{target}>" if shown else target)
-        self.pending = pending
+        self.lines.pending = pending
 
 
 def _in(span: Span, token: Token) -> bool:
