@@ -13,6 +13,8 @@ from dotenv.parser import parse_stream
 OURS = ("SENDGRID_", "SES_", "POSTMARK_", "API_KEY_", "MAIL_", "TRANSACTIONAL_")
 #: What other programs of this house read.
 ELSEWHERE = frozenset({"EDS_NO_DOTENV", "EDS_LONG", "LEGACY_JSON"})
+#: The first key of the line, without its label.
+_FROM_FILE = r"$(sed -n 's/^API_KEY=\([^,]*:\)*\([^,]*\).*/\2/p' {})"
 #: Below this likeness a name is somebody else's, not a slip.
 _LIKE = 0.8
 
@@ -34,6 +36,7 @@ class Environment(NamedTuple):
     from_file: Collection[str]
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
+    key_in_shell: str = "$API_KEY"  #: a shell's words for the key, which is shown nowhere
 
 
 def read(env: Mapping[str, str], dotenv: Path | None) -> Environment:
@@ -45,7 +48,17 @@ def read(env: Mapping[str, str], dotenv: Path | None) -> Environment:
         lines, problems, warnings = _read_file(dotenv)
     merged = {name: value.strip() for name, value in {**lines, **env}.items()}
     values = {name: value for name, value in merged.items() if value}
-    return Environment(values, frozenset(lines), problems, warnings)
+    named = "$API_KEY" if "API_KEY" in env or dotenv is None else _FROM_FILE.format(dotenv)
+    return Environment(values, frozenset(lines), problems, warnings, named)
+
+
+def without_dotenv(env: Mapping[str, str], dotenv: Path) -> dict[str, str]:
+    """The environment before Flask's own command line put `.env` into it, for EDS_NO_DOTENV=1.
+    A variable that has the very value of `.env` cannot be told from one that came from there."""
+    if not dotenv.is_file():
+        return dict(env)
+    lines, _, _ = _read_file(dotenv)
+    return {name: value for name, value in env.items() if lines.get(name) != value}
 
 
 def _read_file(path: Path) -> tuple[dict[str, str], tuple[Problem, ...], tuple[str, ...]]:

@@ -28,11 +28,11 @@ MEGABYTE = 1_000_000
 ESP_FACTS: Mapping[str, EspFacts] = MappingProxyType(
     {
         # 1,000 personalizations and 30 MB a request; substitutions of one personalization together
-        # 10,000 bytes: docs.sendgrid.com/api-reference/mail-send/limitations. The margin below
-        # 30 MB is for the envelope. A request each second of 20 messages is our courtesy.
+        # 10,000 bytes: docs.sendgrid.com/api-reference/mail-send/limitations. The adapter
+        # keeps a margin. A request each second of 20 messages is our courtesy.
         "sendgrid": EspFacts(
             max_messages=1000,
-            max_bytes=28 * MEGABYTE,
+            max_bytes=30 * MEGABYTE,
             max_slot_bytes=10_000,
             default_batch_size=50,
             default_rate=20,

@@ -37,7 +37,7 @@ NOT_AVAILABLE = {
 
 #: Over this, a request may outlive the lease of its batch.
 _LEASE_MARGIN = 5
-_QUEUES = ("sqlite", "postgresql", "redis", "rediss")
+_QUEUES = ("sqlite", "postgresql")
 
 
 def for_mode(values: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -88,7 +88,8 @@ def _databases(service: Service) -> list[Problem]:
     problems = [*_database_url(database)]
     scheme = urlsplit(queue).scheme.partition("+")[0]
     if queue and (scheme not in _QUEUES or (scheme == "sqlite" and not sqlite_file(queue))):
-        problems.append(Problem("QUEUE_URL", "must be sqlite:///file, postgresql://… or redis://…"))
+        words = "must be sqlite:///file or postgresql://… (redis is not available yet)"
+        problems.append(Problem("QUEUE_URL", words))
     elif queue and scheme != "sqlite" and is_sqlite(database):
         problems.append(
             Problem("QUEUE_URL", "an SQLite database goes with a queue in a file: leave it empty, "

@@ -68,7 +68,7 @@ class Service(Section):
     )  # fmt: skip
     queue_url: Annotated[SecretStr, BeforeValidator(SecretStr)] = setting(
         "QUEUE_URL", "", "Where the work engine keeps its hints. Empty: queue.db beside the SQLite "
-        "file, else the same PostgreSQL; redis://… works with PostgreSQL.",
+        "file, else the same PostgreSQL.",
     )  # fmt: skip
     worker: Annotated[str, BeforeValidator(one_of("embedded", "off"))] = setting(
         "WORKER", "embedded", "`embedded`: the web process also works; `off`: `./setup.sh worker` "

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from config import completion, rules
 from config.domains import DOMAIN_SETUP, from_domains
-from config.environment import Environment, Problem, near_misses, read
+from config.environment import Environment, Problem, near_misses, read, without_dotenv
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.sections import Keys, Mail, Section, Sending, Service, variables
 from config.urls import is_loopback
@@ -58,6 +58,8 @@ class Settings(BaseModel):
     #: Variables that are set and have no effect in sandbox.
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: How a shell command line names the first full key without showing it.
+    key_in_shell: str = "$API_KEY"
 
     @property
     def mode(self) -> str:
@@ -83,6 +85,16 @@ class Settings(BaseModel):
     def queue_url(self) -> str:
         """May hold a password: not for logs."""
         return self.service.queue_url.get_secret_value()
+
+    @property
+    def simulator_url(self) -> str:
+        """Where the simulator listens, or would."""
+        return self.service.simulator_url or f"http://127.0.0.1:{self.service.port + 1}"
+
+    @property
+    def local_address(self) -> str:
+        """Host and port at which this machine reaches the service."""
+        return f"{completion.reachable(self.service.host)}:{self.service.port}"
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
@@ -138,9 +150,16 @@ class Settings(BaseModel):
         return self.model_copy(update=completion.simulated(self.esps, url, keys))
 
 
-def load(env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
-    """Read, check, complete. Raises SettingsError with every problem."""
-    found = read(os.environ if env is None else env, dotenv)
+def load(
+    env: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env"), *,
+    after_flask: bool = False,
+) -> Settings:  # fmt: skip
+    """Read, check, complete. Raises SettingsError with every problem. `after_flask`: its command
+    line has put `.env` into the environment, whatever EDS_NO_DOTENV says."""
+    given = os.environ if env is None else env
+    if after_flask and dotenv is not None and given.get("EDS_NO_DOTENV"):
+        given = without_dotenv(given, dotenv)
+    found = read(given, dotenv)
     problems = list(found.problems)
     values, ignored = rules.for_mode(found.values)
     parts = {section: _section(section, values, problems) for section in SECTIONS}
@@ -194,6 +213,7 @@ def _completed(
         from_domains=domains | own,
         ignored=ignored,
         warnings=(*found.warnings, *near_misses(found, KNOWN)),
+        key_in_shell=found.key_in_shell,
     )
 
 

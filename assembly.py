@@ -1,0 +1,196 @@
+"""Builds the parts of one process out of the settings. Wiring only; nothing here is started."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from composer import Composer
+from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
+from config.settings import Settings
+from control import CampaignControl
+from database.engine import Database
+from database.segments import SavedSegments
+from email_sender import EmailSender, Options
+from feedback import Feedback
+from launch import Identity, Launcher
+from list_manager import ListManager
+from mail.renderer import Urls
+from services.amazon_ses import AmazonSes
+from services.esp import Capabilities, Esp
+from services.esp_manager import EspManager, Policy
+from services.postmark import Postmark as PostmarkEsp
+from services.quota import Limits
+from services.sendgrid import SendGrid
+from services.ses_client import AwsKeys
+from services.sns import Topics
+from utils.errors import FieldError
+from utils.signing import Signer
+from web.context import Facts, House
+from web.keyring import KeyRing
+from work import Parts, Work
+
+VERSION = "0.1.0"
+SAVED_SEGMENTS = Path(__file__).parent / "config" / "segments.json"
+
+
+def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[House, Work]:
+    """Every part, connected; the work engine is built and not started."""
+    db = Database(settings.database_url)
+    work = Work(settings.queue_url)
+    signers = {kind: Signer(settings.secret_keys, kind) for kind in ("tracking", "consent")}
+    urls = Urls(settings.public_url, signers["tracking"], signers["consent"])
+    composer = Composer(
+        urls,
+        postal_address=settings.mail.postal_address,
+        unsubscribe_mailto=settings.mail.unsubscribe_mailto,
+    )
+    manager = EspManager(adapters(settings), policies(settings))
+    lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
+    house = House(
+        settings=facts(settings),
+        keyring=KeyRing((k.label, k.scope, shown(k.secret)) for k in settings.api_keys),
+        db=db,
+        esps=manager.esps,
+        manager=manager,
+        sender=EmailSender(db, manager, composer, options(settings), clock),
+        launcher=Launcher(
+            db, composer, identity(settings), saved_segments(), wake=work.wake, clock=clock
+        ),
+        control=CampaignControl(db, wake=work.wake, clock=clock),
+        lists=lists,
+        urls=urls,
+        signers=signers,
+        wake=work.wake,
+        heartbeat_age=work.heartbeat_age,
+        clock=clock,
+        feedback=Feedback(db, lists, clock),
+    )
+    return house, work
+
+
+def parts_of(house: House) -> Parts:
+    """What the work engine's tasks call."""
+    return Parts(launcher=house.launcher, sender=house.sender, control=house.control)
+
+
+def facts(settings: Settings) -> Facts:
+    """What the web needs of the settings."""
+    by_priority = sorted(settings.esps.values(), key=lambda esp: (esp.priority, esp.name))
+    return Facts(
+        mode=settings.mode,
+        public_url=settings.public_url,
+        simulator_url=settings.simulator_url if settings.is_sandbox else None,
+        max_request_bytes=settings.service.max_request_mb * 1_000_000,
+        trusted_proxies=settings.service.trusted_proxies,
+        version=VERSION,
+        esp_names=tuple(esp.name for esp in by_priority),
+    )
+
+
+def options(settings: Settings) -> Options:
+    """How long things may take."""
+    used = [esp.timeout_seconds for esp in settings.esps.values()]
+    return Options(
+        lease_seconds=settings.sending.lease_seconds,
+        timeout_seconds=max(used),
+        pause_on_suspension=settings.sending.on_suspension == "pause",
+    )
+
+
+def identity(settings: Settings) -> Identity:
+    """Who sends."""
+    return Identity(
+        mode=settings.mode,
+        from_email=settings.mail.mail_from or "",
+        from_name=settings.mail.mail_from_name,
+        reply_to=settings.mail.mail_reply_to,
+        from_domains=settings.from_domains,
+        esps=frozenset(settings.esps),
+        blockers=tuple(FieldError(found.name, found.message) for found in settings.not_ready),
+    )
+
+
+def policies(settings: Settings) -> dict[str, Policy]:
+    """How each ESP is to be used."""
+    reserve = settings.sending.transactional_reserve_percent
+    return {
+        name: Policy(
+            priority=esp.priority,
+            weight=esp.weight,
+            limits=Limits(esp.daily_limit, esp.rate_per_second, reserve),
+            batch_size=esp.batch_size,
+        )
+        for name, esp in settings.esps.items()
+        if esp.configured
+    }
+
+
+def adapters(settings: Settings) -> dict[str, Esp]:
+    """The adapters of the ESPs that are configured; their SDKs are imported at first use."""
+    every: dict[str, Callable[[], Esp]] = {
+        "sendgrid": lambda: sendgrid(settings.sendgrid),
+        "ses": lambda: ses(settings.ses),
+        "postmark": lambda: postmark(settings.postmark),
+    }
+    return {name: make() for name, make in every.items() if settings.esps[name].configured}
+
+
+def sendgrid(its: Sendgrid) -> Esp:
+    """SendGrid's adapter."""
+    return SendGrid(
+        shown(its.api_key),
+        capabilities(its),
+        base_url=its.base_url,
+        timeout_seconds=its.timeout_seconds,
+        batch_size=its.batch_size,
+        webhook_public_keys=its.webhook_public_keys,
+    )
+
+
+def ses(its: Ses) -> Esp:
+    """Amazon SES' adapter; without keys of ours boto3 looks for some."""
+    keys = AwsKeys(shown(its.access_key_id), shown(its.secret_access_key))
+    return AmazonSes(
+        capabilities(its),
+        keys=keys if its.access_key_id else None,
+        region=its.region,
+        endpoint_url=its.base_url,
+        timeout_seconds=its.timeout_seconds,
+        batch_size=its.batch_size,
+        configuration_set=its.configuration_set or None,
+        topics=Topics(its.topic_arns, its.certificate_pem, its.sns_endpoint_url),
+    )
+
+
+def postmark(its: Postmark) -> Esp:
+    """Postmark's adapter."""
+    return PostmarkEsp(
+        shown(its.api_key),
+        capabilities(its),
+        base_url=its.base_url,
+        timeout_seconds=its.timeout_seconds,
+        batch_size=its.batch_size,
+        broadcast_stream=its.message_stream,
+        transactional_stream=its.transactional_stream,
+        webhook_logins=[(name, shown(word)) for name, word in its.webhook_logins],
+    )
+
+
+def shown(secret: SecretStr | None) -> str:
+    """The secret itself, at the one place where it is handed over."""
+    return secret.get_secret_value() if secret else ""
+
+
+def capabilities(esp: EspSection) -> Capabilities:
+    """The ESP's own maxima, in the words of services/."""
+    return Capabilities(**esp.facts.fields())
+
+
+def saved_segments() -> SavedSegments:
+    """The segments of config/segments.json; none when there is no such file."""
+    if not SAVED_SEGMENTS.is_file():
+        return SavedSegments()
+    return SavedSegments(json.loads(SAVED_SEGMENTS.read_text(encoding="utf-8")))

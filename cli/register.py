@@ -1,0 +1,20 @@
+"""The list of commands. Each file of this folder holds one group."""
+
+import click
+from flask import Flask
+
+from cli.db import db
+from cli.openapi import openapi
+from cli.settings import settings
+from cli.simulator import simulator
+from cli.tools import Tools
+from cli.worker import worker
+
+COMMANDS: tuple[click.Command, ...] = (db, openapi, settings, simulator, worker)
+
+
+def register(app: Flask, tools: Tools) -> None:
+    """Add every command to the application."""
+    app.extensions["tools"] = tools
+    for command in COMMANDS:
+        app.cli.add_command(command)

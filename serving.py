@@ -1,0 +1,250 @@
+"""Runs what app.py builds: the web under gunicorn, the worker, and the simulator as a child.
+
+Knows processes, ports and signals; knows no route and no part.
+"""
+
+import errno
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from config.completion import reachable
+from config.settings import Settings
+from simulator import foreground
+from work import Parts, Work
+
+ROOT = Path(__file__).resolve().parent
+THREADS = 16
+#: A request in flight may take this long after SIGTERM; work.py drains in 25 s meanwhile.
+GRACEFUL_SECONDS = 28
+SIMULATOR_SECONDS = 20
+
+
+EX_UNAVAILABLE = 69  # sysexits.h
+
+
+class Engine(NamedTuple):
+    """What the worker process serves and runs."""
+
+    app: Flask
+    work: Work
+    parts: Parts
+
+
+class CannotServe(Exception):
+    """Something of the machine stands in the way; the text says what to do."""
+
+
+# --- the simulator -------------------------------------------------------------------------------
+
+
+def simulator_keys(url: str) -> dict[str, Any] | None:
+    """What the simulator at `url` publishes; None while there is none. Never through a proxy."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
+    try:
+        connection.request("GET", "/_keys")
+        answer = connection.getresponse()
+        keys: dict[str, Any] | None = json.loads(answer.read()) if answer.status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return keys
+
+
+def wait_for_simulator(settings: Settings, seconds: float) -> Settings:
+    """The settings with the simulator's keys, as soon as it answers."""
+    end = time.monotonic() + seconds
+    while (keys := simulator_keys(settings.simulator_url)) is None:
+        if time.monotonic() > end:
+            raise CannotServe(f"No simulator answers at {settings.simulator_url}.")
+        time.sleep(0.1)
+    return settings.with_simulator(settings.simulator_url, keys)
+
+
+def at_running_simulator(settings: Settings) -> Settings:
+    """The settings with the simulator's keys when one answers now; else no ESP is configured."""
+    keys = simulator_keys(settings.simulator_url) if settings.is_sandbox else None
+    return settings.with_simulator(settings.simulator_url, keys) if keys else settings
+
+
+def serve_simulator(
+    database: str, host: str, port: int, target: str | None, engagement: float | None,
+    parent_pid: int | None,
+) -> int:  # fmt: skip
+    """The simulator in this process, in the foreground."""
+    return foreground.serve(database, port, host, target, engagement, parent_pid)
+
+
+@contextmanager
+def simulator(settings: Settings) -> Iterator[Settings]:
+    """The settings with the ESPs in place: in sandbox the simulator's, which is started as a child
+    unless one is named."""
+    if not settings.is_sandbox:
+        yield settings
+        return
+    if settings.service.simulator_url:
+        yield wait_for_simulator(settings, SIMULATOR_SECONDS)
+        return
+    must_be_free("127.0.0.1", settings.service.port + 1, "the simulator takes PORT + 1")
+    child = subprocess.Popen(  # noqa: S603 - our own program, no shell
+        simulator_command(settings), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us: it outlives the last request in flight
+    )  # fmt: skip
+    try:
+        yield wait_for_simulator(settings, SIMULATOR_SECONDS)
+    finally:
+        child.terminate()
+        child.wait(timeout=10)
+
+
+def simulator_command(settings: Settings) -> list[str]:
+    """How the child is started. Its log and keys lie beside the SQLite database."""
+    database = settings.database_url.removeprefix("sqlite:///")
+    folder = Path(database).parent if "://" not in database else Path("data")
+    target = f"http://{reachable(settings.service.host)}:{settings.service.port}"
+    return [
+        sys.executable, "-m", "simulator",
+        "--port", str(settings.service.port + 1),
+        "--db", str(Path.cwd() / folder / "simulator.db"),
+        "--webhook-target", target,
+        "--parent-pid", str(os.getpid()),
+    ]  # fmt: skip
+
+
+def must_be_free(host: str, port: int, why: str = "set another PORT") -> None:
+    """Say which port is taken, before half of the programs are up."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            words = "is taken by another program" if taken else f"cannot be used ({error.strerror})"
+            raise CannotServe(f"Port {port} on {host} {words}: {why}.") from None
+
+
+# --- the web -------------------------------------------------------------------------------------
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's log through ours; its access log stays off, since it shows whole paths."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers to utils/logs.py."""
+        self.cfg = cfg
+        self.error_log.handlers[:] = []
+        self.error_log.propagate = True
+        self.error_log.setLevel("WARNING")
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Ctrl-C ends as gracefully as SIGTERM; a second one hurries."""
+
+    def handle_int(self) -> None:
+        """SIGINT."""
+        self.handle_term()
+
+
+class Web(BaseApplication):  # type: ignore[misc]
+    """One worker process with threads; with the work engine inside, when `parts` are given."""
+
+    def __init__(
+        self, settings: Settings, make: Callable[[], Engine],
+        ready: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`make` builds everything in the worker process, after the fork."""
+        self._settings = settings
+        self._make = make
+        self._ready = ready
+        self._engine: Engine | None = None
+        self._stopper: threading.Thread | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """gunicorn's options."""
+        service = self._settings.service
+        host = f"[{service.host}]" if ":" in service.host else service.host
+        options = {
+            "bind": [f"{host}:{service.port}"],
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": THREADS,
+            "timeout": 60,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "control_socket_disable": True,
+            "logger_class": _Log,
+            "accesslog": None,
+            "forwarded_allow_ips": "",  # web/frame.py decides whom to believe
+            "post_worker_init": self._begin,
+            "worker_exit": self._end,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The application, in the worker process."""
+        self._engine = self._make()
+        return self._engine.app
+
+    def run(self) -> None:
+        """Serve until a signal."""
+        _Arbiter(self).run()
+
+    def _begin(self, worker: Any) -> None:
+        """The engine runs from the first request on, and stops with the first SIGTERM."""
+        if self._settings.service.worker == "embedded" and self._engine is not None:
+            self._engine.work.start(self._engine.parts)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the arbiter turns Ctrl-C into SIGTERM
+        leave = worker.handle_exit
+
+        def stop(number: int, frame: Any) -> None:
+            self._stop_work()
+            leave(number, frame)
+
+        signal.signal(signal.SIGTERM, stop)
+        if worker.age == 1:
+            self._ready()
+
+    def _stop_work(self) -> None:
+        """Drain while the web ends its requests."""
+        if self._engine is not None and self._stopper is None:
+            self._stopper = threading.Thread(target=self._engine.work.stop, name="stop-work")
+            self._stopper.start()
+
+    def _end(self, _server: Any, _worker: Any) -> None:
+        self._stop_work()
+        if self._stopper is not None:
+            self._stopper.join()
+
+
+# --- the worker alone ----------------------------------------------------------------------------
+
+
+def run_worker(work: Work, parts: Parts, ready: Callable[[], None]) -> None:
+    """Run the engine until SIGTERM or SIGINT; requests in flight end first."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    work.start(parts)
+    ready()
+    ended.wait()
+    work.stop()

@@ -1,0 +1,191 @@
+"""What happens around every view: request id, body checks, headers, one access line, proxies."""
+
+import ipaddress
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, get_type_hints
+
+import orjson
+from flask import Flask, Response, current_app, g, request
+from flask.json.provider import DefaultJSONProvider
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from utils.errors import Invalid
+from utils.logs import request_id
+from web.context import Facts, house
+
+log = logging.getLogger("web.access")
+
+#: For answers that no browser renders.
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+#: For our own pages: own scripts and styles, nothing inline, nothing from elsewhere.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+#: Routes that read their body piece by piece: no limit on its length.
+STREAMED = frozenset({"/subscribers/import"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_NUL = "\x00"
+
+
+class Json(DefaultJSONProvider):
+    """orjson refuses what Python's own reader lets through: NaN, lone surrogates, deep nesting."""
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        """Read a body."""
+        return orjson.loads(s)
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        """Write an answer."""
+        return orjson.dumps(obj, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class TrustedProxies:
+    """X-Forwarded-* from the proxies that were named; everybody else's are dropped."""
+
+    def __init__(self, app: Any, networks: Iterable[str]) -> None:
+        self._app = app
+        self._behind = ProxyFix(app, x_for=1, x_proto=1, x_host=1)
+        self._networks = [ipaddress.ip_network(network) for network in networks]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """WSGI."""
+        if self._trusts(environ.get("REMOTE_ADDR", "")):
+            return self._behind(environ, start_response)
+        for name in [name for name in environ if name.startswith("HTTP_X_FORWARDED_")]:
+            del environ[name]
+        return self._app(environ, start_response)
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            peer = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in network for network in self._networks)
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.began = time.perf_counter()
+    g.id_token = request_id.set(given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
+    if _NUL in request.path or "%00" in request.query_string.decode("latin-1"):
+        raise BadRequest("The address holds a NUL character.")
+
+
+def _limit_body() -> None:
+    if request.url_rule is not None and request.url_rule.rule in STREAMED:
+        request.max_content_length = None
+
+
+def _check_json() -> None:
+    """415, then 400, before flask-openapi would call both 422."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    model = _body_model(view) if view is not None and request.method in _WITH_BODY else None
+    if model is None or (not request.get_data() and _may_be_absent(model)):
+        return
+    if not request.is_json:
+        raise UnsupportedMediaType("Send JSON, with `Content-Type: application/json`.")
+    try:
+        body = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is not JSON in UTF-8.") from None
+    if not isinstance(body, dict):
+        raise Invalid.of("body", "must be an object")
+    place = _nul_in(body, "")
+    if place is not None:
+        raise Invalid.of(place, "must not hold a NUL character")
+
+
+@cache
+def _body_model(view: Callable[..., Any]) -> type[BaseModel] | None:
+    """The model of the JSON that a view takes; None = it takes none."""
+    model: type[BaseModel] | None = get_type_hints(_unwrapped(view)).get("body")
+    return model
+
+
+@cache
+def _may_be_absent(model: type[BaseModel]) -> bool:
+    try:
+        model.model_validate(None)
+    except ValidationError:
+        return False
+    return True
+
+
+def _nul_in(value: Any, place: str) -> str | None:
+    """Where a NUL stands, which no database text can hold; None = nowhere."""
+    if isinstance(value, str):
+        return place if _NUL in value else None
+    if isinstance(value, dict):
+        items: Iterable[tuple[Any, Any]] = value.items()
+        if any(_NUL in name for name in value):
+            return place or "body"
+    else:
+        items = enumerate(value) if isinstance(value, list) else ()
+    for name, part in items:
+        found = _nul_in(part, f"{place}.{name}".lstrip(".")[:200])
+        if found is not None:
+            return found
+    return None
+
+
+def _unwrapped(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that a blueprint's author wrote."""
+    while hasattr(view, "__wrapped__"):
+        view = view.__wrapped__
+    return view
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Mode"] = house().settings.mode
+    headers["X-Request-Id"] = request_id.get()
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    is_page = response.mimetype == "text/html"
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")
+    _access_line(response)
+    return response
+
+
+def _access_line(response: Response) -> None:
+    """The route, not the path: paths hold addresses and tokens, queries anything."""
+    rule = request.url_rule.rule if request.url_rule else "(no such route)"
+    took = (time.perf_counter() - g.get("began", time.perf_counter())) * 1000
+    log.info(
+        "%s %s %s", request.method, rule, response.status_code,
+        extra={"ms": round(took, 1), "actor": g.get("actor", "")},
+    )  # fmt: skip
+
+
+def _end(_: BaseException | None) -> None:
+    token = g.pop("id_token", None)
+    if token is not None:
+        request_id.reset(token)
+
+
+def install(app: Flask, facts: Facts) -> None:
+    """Put the frame around the application. The gate (web/auth.py) goes between."""
+    app.json = Json(app)
+    app.config["MAX_CONTENT_LENGTH"] = facts.max_request_bytes
+    app.before_request(_begin)
+    app.before_request(_limit_body)
+    app.after_request(_finish)
+    app.teardown_request(_end)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, facts.trusted_proxies)  # type: ignore[method-assign]
+
+
+def install_body_checks(app: Flask) -> None:
+    """After the gate: nobody without a key makes us read a body."""
+    app.before_request(_check_json)
