@@ -19,13 +19,14 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.expression import Expression
 
 from mail.liquid import LOOP_LIMIT, Problem, line_of
-from mail.people import NEVER_MISSING
+from mail.people import NEVER_MISSING, OWN_URLS
 
 #: What `campaign.` offers.
 CAMPAIGN_FIELDS = ("id", "name", "subject", "from_email", "from_name")
 #: Segments that ask something of a value instead of naming a part of it.
 QUESTIONS = frozenset({"size", "first", "last"})
-_LOOPS = frozenset({"for", "tablerow"})
+#: An author who assigned these could take the way out from everybody.
+_RESERVED = OWN_URLS | {"campaign", "_tracking_token"}
 
 
 class Use(NamedTuple):
@@ -89,6 +90,8 @@ class _Walk:
         self.assigned.update(map(str, node.template_scope()))
         block = frozenset(map(str, node.block_scope()))
         self.local_names |= block | self.assigned
+        for name in (block | frozenset(map(str, node.template_scope()))) & _RESERVED:
+            self.problem(node.token.start_index, f"'{name}' is ours and cannot be assigned")
         in_loop = in_loop or bool(block)
         for child in node.children(self.context, include_partials=False):
             if isinstance(child, ConditionalBlockNode):  # an elsif excuses itself and what follows
