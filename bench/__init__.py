@@ -1,0 +1,1 @@
+"""How fast the product is beside other ways to send the same mail (docs/performance.md)."""

@@ -1,0 +1,1 @@
+"""Lists and newsletters of real size, made on demand and the same every time."""
