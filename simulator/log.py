@@ -73,13 +73,14 @@ class Log:
         self.latency: tuple[float, float] = (0.0, 0.0)
         self.engagement = 0.0
         self._random = random.Random(1)
-        self._writer = self._connect()
+        self._writer = self.connect()
         self._writer.executescript(SCHEMA)
         self._content_ids: OrderedDict[bytes, int] = OrderedDict()
         self._contents: OrderedDict[int, Json] = OrderedDict()
         self._load()
 
-    def _connect(self) -> sqlite3.Connection:
+    def connect(self) -> sqlite3.Connection:
+        """A new connection, to be closed by whoever asked for it."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=30
         )
@@ -124,7 +125,7 @@ class Log:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of the caller's own, so that a long read never holds up a send."""
-        connection = self._connect()
+        connection = self.connect()
         try:
             yield connection
         finally:

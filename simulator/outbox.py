@@ -12,16 +12,15 @@ from simulator.wire import Event, Json, Settled
 KEYS_PER_STATEMENT = 100
 
 
-def due(log: Log, esp: str, until: int, limit: int) -> list[Event]:
-    """Events to be posted now, oldest first."""
-    with log.reading() as connection:
-        rows = connection.execute(
-            f"SELECT o.due, o.kind, o.attempt, o.at, {MESSAGE_COLUMNS} FROM outbox o"  # noqa: S608
-            " JOIN messages m ON m.id = o.message"
-            " WHERE o.esp = ? AND o.due <= ? ORDER BY o.due LIMIT ?",
-            (ESP_CODE[esp], until, limit),
-        ).fetchall()
-        messages = log.stored((row[4:] for row in rows), connection)
+def due(log: Log, connection: sqlite3.Connection, esp: str, until: int, limit: int) -> list[Event]:
+    """Events to be posted now, oldest first; asked so often that the caller brings a connection."""
+    rows = connection.execute(
+        f"SELECT o.due, o.kind, o.attempt, o.at, {MESSAGE_COLUMNS} FROM outbox o"  # noqa: S608
+        " JOIN messages m ON m.id = o.message"
+        " WHERE o.esp = ? AND o.due <= ? ORDER BY o.due LIMIT ?",
+        (ESP_CODE[esp], until, limit),
+    ).fetchall()
+    messages = log.stored((row[4:] for row in rows), connection)
     return [
         Event(row[0], KINDS[row[1]], row[2], row[3], message)
         for row, message in zip(rows, messages, strict=True)

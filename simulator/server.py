@@ -20,6 +20,8 @@ from simulator.wire import Answer, Request
 
 LARGEST_BODY = 64_000_000
 BACKLOG = 1024
+# How often the accepting thread looks whether it is to stop.
+STOP_SECONDS = 0.01
 
 
 class NotLoopbackError(ValueError):
@@ -36,6 +38,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], state: State) -> None:
         self.state = state
         self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, Handler)
@@ -46,6 +49,20 @@ class Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open: a stopped simulator answers nobody."""
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         if not self.state.faults.refuses_all():
@@ -206,7 +223,9 @@ class Running:
     def __init__(self, server: Server, couriers: list[webhooks.Courier], url: str) -> None:
         self.url, self.state = url, server.state
         self._server, self._couriers = server, couriers
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(STOP_SECONDS,), daemon=True
+        )
         self._thread.start()
 
     @property
@@ -218,6 +237,7 @@ class Running:
         self._server.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
         for courier in self._couriers:
             courier.stop()
         for courier in self._couriers:

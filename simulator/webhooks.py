@@ -5,10 +5,12 @@ Events wait in the log's outbox, so that neither a slow receiver nor a restart c
 
 import http.client
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -53,25 +55,33 @@ class Courier(threading.Thread):
         super().__init__(name=f"simulator-webhooks-{esp}", daemon=True)
         self._state, self._esp, self._voice = state, esp, VOICES[esp]
         self._ended = threading.Event()
-        self._lines = threading.local()
+        self._lane = threading.local()
+        self._lines: list[http.client.HTTPConnection] = []
         self._dice = random.Random(esp)
 
     def stop(self) -> None:
         self._ended.set()
 
     def run(self) -> None:
-        with ThreadPoolExecutor(self._voice.LANES, f"{self.name}-lane") as lanes:
+        lanes = ThreadPoolExecutor(self._voice.LANES, f"{self.name}-lane")
+        with lanes, closing(self._state.log.connect()) as connection:
             while not self._ended.is_set():
-                if not self._round(lanes):
+                if not self._round(lanes, connection):
                     self._ended.wait(IDLE_SECONDS)
+        self.hang_up()
 
-    def _round(self, lanes: ThreadPoolExecutor) -> bool:
+    def hang_up(self) -> None:
+        """Close the connections of all lanes."""
+        for line in self._lines:
+            line.close()
+
+    def _round(self, lanes: ThreadPoolExecutor, connection: sqlite3.Connection) -> bool:
         """Post what is due; whether there was anything."""
         settings = self._state.webhooks
         if settings.paused or not settings.target:
             return False
         until = int((time.time() - settings.delay) * 1000)
-        events = outbox.due(self._state.log, self._esp, until, FETCHED)
+        events = outbox.due(self._state.log, connection, self._esp, until, FETCHED)
         if not events:
             return False
         if settings.shuffle:
@@ -89,7 +99,7 @@ class Courier(threading.Thread):
         status = UNREACHED
         for _ in range(self._state.webhooks.repeat):
             headers, body = self._voice.post(self._state, events)
-            status = self._post(headers, body)
+            status = self.send(headers, body)
         return events, status
 
     def _settle(self, answered: list[tuple[list[Event], int]]) -> None:
@@ -109,7 +119,7 @@ class Courier(threading.Thread):
                 again.append((event, int((now + wait) * 1000), tries))
         outbox.settle(self._state.log, self._esp, done, again)
 
-    def _post(self, headers: dict[str, str], body: bytes) -> int:
+    def send(self, headers: dict[str, str], body: bytes) -> int:
         """One POST over this lane's connection; its status, or UNREACHED."""
         target = self._state.webhooks.target
         if not target:
@@ -133,13 +143,14 @@ class Courier(threading.Thread):
         return UNREACHED
 
     def _line(self, host: str, port: int, fresh: bool) -> http.client.HTTPConnection:
-        kept: http.client.HTTPConnection | None = getattr(self._lines, "line", None)
+        kept: http.client.HTTPConnection | None = getattr(self._lane, "line", None)
         if kept is None or fresh or (kept.host, kept.port) != (host, port):
             if kept is not None:
                 kept.close()
-            kept = self._lines.line = http.client.HTTPConnection(
-                host, port, timeout=TIMEOUT_SECONDS
-            )
+                self._lines.remove(kept)
+            kept = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+            self._lane.line = kept
+            self._lines.append(kept)
         return kept
 
 
@@ -154,4 +165,7 @@ def start(state: State) -> list[Courier]:
 def subscribe(state: State) -> int:
     """Send SNS's SubscriptionConfirmation to the target; the receiver's status."""
     courier = Courier(state, "ses")
-    return courier._post(*sns.confirmation(state))  # noqa: SLF001 - same module
+    try:
+        return courier.send(*sns.confirmation(state))
+    finally:
+        courier.hang_up()

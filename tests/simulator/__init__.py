@@ -1,0 +1,1 @@
+"""What the simulator promises, asked through the vendors' own SDKs and documented formats."""
