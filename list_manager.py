@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
@@ -18,17 +18,14 @@ from database import timeline as timelines
 from database.engine import Database
 from database.imports import Importer, ImportReport
 from database.lifecycle import moves_away
-from database.merge import LostRaceError, Origin, Verdict, merge
+from database.merge import Origin, Verdict, merge
 from database.models import SubscriberStatus
 from database.subscribers import Filter, Subscriber
 from utils.addresses import BadAddress
 from utils.errors import Conflict, Invalid, NotFound
 from utils.person import Change
 
-T = TypeVar("T")
-
 _ERASED = "This person asked to be forgotten; the address stays suppressed and cannot be added."
-_RACES = 5
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class ListManager:
             verdict = merge(connection, [change], origin)[0]
             return store.by_address(connection, change.address.canonical), verdict
 
-        person, verdict = self._merging(work)
+        person, verdict = self._db.transact(work)
         if person is None:
             raise Conflict(_ERASED)
         return person, verdict
@@ -107,7 +104,7 @@ class ListManager:
             merge(connection, [change], origin)
             return self._found(connection, address)
 
-        return self._merging(work)
+        return self._db.transact(work)
 
     # Consent
 
@@ -195,15 +192,6 @@ class ListManager:
     def _origin(self, *, by: str, source: str) -> Origin:
         return Origin(at=self._clock(), by=by, alias=self.alias, source=source)
 
-    def _merging(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work`, again when somebody else added the same person meanwhile."""
-        for _ in range(_RACES):
-            try:
-                return self._db.transact(work)
-            except LostRaceError:
-                continue
-        raise Conflict("This person is being changed by others all the time; try again.")
-
     def _found(self, connection: sa.Connection, address: str, *, lock: bool = False) -> Subscriber:
         person = store.by_address(connection, address, lock=lock)
         if person is not None:
@@ -254,12 +242,8 @@ class ListManager:
         except BadAddress:
             return False
         origin = replace(self._origin(by=source, source=source), status=status)
-        try:
-            merge(connection, [Change(parsed)], origin)
-        except LostRaceError:  # somebody added them just now: no stranger any more
-            return self.suppress(
-                connection, status=status, reason=reason, source=source, address=address
-            )
+        # With a status as well: somebody may have added them just now.
+        merge(connection, [Change(parsed, status=status)], origin)
         person = store.by_address(connection, parsed.canonical)
         if person is not None:
             entry = _entry(origin.at, status, source, reason, None)

@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import BinaryIO
 
 from database.engine import Database
-from database.merge import LostRaceError, Origin, Verdict, merge, rehearse
+from database.merge import Origin, Verdict, merge, rehearse
 from utils import person
-from utils.errors import Conflict, Invalid
+from utils.errors import Invalid
 from utils.person import BadField, Change
 from utils.rows import FORMATS, BadFile, Row, rows
 
@@ -20,7 +20,6 @@ _SORTED = 20_000
 #: Rows of one transaction: others wait for it, so it stays under about 50 ms.
 _WRITTEN = 2_000
 MOST_ERRORS = 1_000
-_RACES = 10
 _FORGOTTEN = "asked to be forgotten; the address stays suppressed"
 
 
@@ -71,28 +70,28 @@ class Importer:
             raise Invalid.of("format", f"must be one of {', '.join(FORMATS)}")
         write = self._rehearse if dry_run else self._write
         try:
-            for chunk in _chunks(rows(file, form)):
-                changes = self._read(chunk)
+            source = self._read(rows(file, form))
+            while changes := list(islice(source, _SORTED)):
                 # Stable: what the file says about one person stays in its order.
                 changes.sort(key=attrgetter("address.canonical"))
                 for start in range(0, len(changes), _WRITTEN):
                     self._count(changes[start : start + _WRITTEN], write)
+                changes.clear()  # before the next are read: never two chunks at once
         except BadFile as error:
             raise Invalid.of("file", str(error)) from None
+        self._report.errors.sort(key=attrgetter("row"))
         return self._report
 
-    def _read(self, chunk: Sequence[Row]) -> list[Change]:
-        changes = []
-        for row in chunk:
+    def _read(self, source: Iterator[Row]) -> Iterator[Change]:
+        for row in source:
+            self._report.received += 1
             try:
                 if row.fault:
                     raise BadField("", row.fault)
-                changes.append(person.read(row.number, row.cells))
+                yield person.read(row.number, row.cells)
             except BadField as error:
                 self._report.rejected += 1
                 self._report.blame(row.number, error.field, str(error))
-        self._report.received += len(chunk)
-        return changes
 
     def _count(
         self, changes: Sequence[Change], write: Callable[[Sequence[Change]], list[Verdict]]
@@ -109,18 +108,8 @@ class Importer:
 
     def _write(self, changes: Sequence[Change]) -> list[Verdict]:
         origin = replace(self._origin, at=self._clock())
-        for _ in range(_RACES):
-            try:
-                return self._db.transact(lambda connection: merge(connection, changes, origin))
-            except LostRaceError:
-                continue
-        raise Conflict("Others keep adding the same people; import the file again to finish it.")
+        return self._db.transact(lambda connection: merge(connection, changes, origin))
 
     def _rehearse(self, changes: Sequence[Change]) -> list[Verdict]:
         with self._db.read() as connection:
             return rehearse(connection, changes, self._origin)
-
-
-def _chunks(source: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(source, _SORTED)):
-        yield chunk

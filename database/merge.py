@@ -32,10 +32,6 @@ class Verdict(StrEnum):
     ERASED = "erased"  #: the person asked to be forgotten: nothing was stored
 
 
-class LostRaceError(Exception):
-    """Somebody else added one of the addresses meanwhile: run the transaction again."""
-
-
 @dataclass(frozen=True)
 class Origin:
     """Who says it, when, and what holds for everybody it is said about."""
@@ -80,14 +76,22 @@ class _Record:
 
 
 def merge(connection: sa.Connection, changes: Sequence[Change], origin: Origin) -> list[Verdict]:
-    """Apply `changes` in their order; one verdict for each. Raises `LostRaceError`."""
+    """Apply `changes` in their order; one verdict for each."""
     if origin.import_id and connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_IMPORT_LOCK)))
     records, verdicts = _judge(connection, changes, origin, lock=True)
-    _insert(connection, [r for r in records if r.stored is None], origin)
+    lost = _insert(connection, [r for r in records if r.stored is None], origin)
     _update(connection, [r for r in records if r.stored and r.changed], origin)
     _move(connection, [r for r in records if r.stored not in {None, r.status}], origin)
-    return verdicts
+    if not lost:
+        return verdicts
+    # Added by others while we looked; now that their rows are there, they are merged like any.
+    again = [change for change in changes if change.address.canonical in lost]
+    found = iter(merge(connection, again, origin))
+    return [
+        next(found) if change.address.canonical in lost else verdict
+        for change, verdict in zip(changes, verdicts, strict=True)
+    ]
 
 
 def rehearse(connection: sa.Connection, changes: Sequence[Change], origin: Origin) -> list[Verdict]:
@@ -167,12 +171,15 @@ def _attributed(stored: str, change: Change) -> str:
     return stored if _same(new, old) else orjson.dumps(new).decode()
 
 
-def _same(new: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Equal as JSON: for Python, true and 1 are equal as well."""
-    return new == old and (
-        orjson.dumps(new, option=orjson.OPT_SORT_KEYS)
-        == orjson.dumps(old, option=orjson.OPT_SORT_KEYS)
-    )
+def _same(new: Any, old: Any) -> bool:
+    """Equal as JSON. For Python true is 1 as well; for PostgreSQL 1e3 and 1000 are one number."""
+    if isinstance(new, bool) or isinstance(old, bool):
+        return new is old
+    if isinstance(new, dict) and isinstance(old, dict):
+        return new.keys() == old.keys() and all(_same(new[name], old[name]) for name in new)
+    if isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(map(_same, new, old))
+    return bool(new == old)
 
 
 def _stored(connection: sa.Connection, addresses: set[str], *, lock: bool) -> dict[str, _Record]:
@@ -210,9 +217,10 @@ _NEW = (
 )  # fmt: skip
 
 
-def _insert(connection: sa.Connection, records: list[_Record], origin: Origin) -> None:
+def _insert(connection: sa.Connection, records: list[_Record], origin: Origin) -> set[str]:
+    """Add new rows; returns the addresses that somebody else has added meanwhile."""
     if not records:
-        return
+        return set()
     at, fragment = origin.at, orjson.Fragment
     rows = [
         (
@@ -226,12 +234,12 @@ def _insert(connection: sa.Connection, records: list[_Record], origin: Origin) -
     added = connection.execute(
         sa.text(
             f"INSERT INTO subscribers ({names}) SELECT {names} FROM"
-            f" {bulk.relation(connection, _NEW)} AS r WHERE true ON CONFLICT (address) DO NOTHING"
+            f" {bulk.relation(connection, _NEW)} AS r WHERE true"
+            " ON CONFLICT (address) DO NOTHING RETURNING address"
         ),
         {"rows": bulk.packed(rows)},
     )
-    if added.rowcount != len(rows):
-        raise LostRaceError
+    return {record.address for record in records}.difference(added.scalars())
 
 
 _CHANGED = (

@@ -30,7 +30,7 @@ MAILBOX_PROVIDERS = {
 def by_status(connection: sa.Connection) -> dict[str, int]:
     """Every status, those of nobody as well."""
     rows = connection.execute(sa.select(_c.status, sa.func.count()).group_by(_c.status))
-    found: dict[str, int] = dict(rows.tuples())
+    found: dict[str, int] = dict(rows.all())
     return {status.value: found.get(status, 0) for status in SubscriberStatus}
 
 
@@ -62,7 +62,7 @@ def by_tag(connection: sa.Connection, *, limit: int = 100) -> dict[str, int]:
         .order_by(count.desc(), tag.c.key)
         .limit(limit)
     )
-    return dict(rows.tuples())
+    return dict(rows.all())
 
 
 def _domain(connection: sa.Connection) -> sa.ColumnElement[str]:

@@ -12,9 +12,10 @@ LONGEST_LINE = 1_048_576
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def lines(file: BinaryIO) -> Iterator[str]:
-    """Lines with their ends. Bytes that are not valid come as lone surrogates (PEP 383)."""
-    decode = _Guess()
+def lines(file: BinaryIO, encoding: str | None = None) -> Iterator[str]:
+    """Lines with their ends; None = find the encoding out. Bytes that are not valid come as lone
+    surrogates (PEP 383)."""
+    decode = _Decoder(encoding)
     for line in _split(_utf8(file)):
         yield decode(line)
 
@@ -54,7 +55,8 @@ def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
         # The last may go on in the next block; so may a line end that so far is only its \r.
         rest = found.pop() if found and not found[-1].endswith(b"\n") else b""
         if found and cutting:
-            found[0], cutting = found[0][-1:], False
+            del found[0]  # the end of the line that was cut
+            cutting = False
         yield from found
         if len(rest) > LONGEST_LINE:
             if not cutting:
@@ -64,12 +66,12 @@ def _split(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-class _Guess:
+class _Decoder:
     """Decides at the first line outside ASCII whether this is UTF-8 or cp1252, and stays so: in a
     UTF-8 file one broken line must be refused, not turned into other letters."""
 
-    def __init__(self) -> None:
-        self._encoding: str | None = None
+    def __init__(self, encoding: str | None) -> None:
+        self._encoding = encoding
 
     def __call__(self, line: bytes) -> str:
         if self._encoding is None:

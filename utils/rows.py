@@ -42,7 +42,7 @@ def rows(file: BinaryIO, form: str) -> Iterator[Row]:
     if form == "csv":
         return _csv(lines(file))
     if form == "jsonl":
-        return _json_lines(lines(file))
+        return _json_lines(lines(file, "utf-8"))
     return _json(blocks(file))
 
 
@@ -204,7 +204,8 @@ def _json(pieces: Iterator[str]) -> Iterator[Row]:
         found, end, complete = None, 0, False
         try:
             found, end = decoder.raw_decode(text)
-            complete = end < len(text)  # a number may go on in the next piece
+            # A number may go on in the next piece.
+            complete = end < len(text) or isinstance(found, dict | list)
         except (json.JSONDecodeError, RecursionError):
             pass
         if not complete:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
-#: The first moment that no longer has four digits for its year.
+_START = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 _END = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
@@ -26,7 +26,7 @@ def moment(text: str) -> float:
 
 def in_range(seconds: float) -> float:
     """`seconds` if it is a moment of the years 1 to 9999; or ValueError."""
-    if not -_END < seconds < _END:
+    if not _START <= seconds < _END:
         raise ValueError("out of range")
     return seconds
 
