@@ -104,7 +104,8 @@ def test_reset_forgets_mail_and_faults_and_keeps_keys_and_limits(rig: Rig) -> No
 
 
 def test_a_limit_that_does_not_exist_changes_nothing(rig: Rig) -> None:
-    for wanted in ({"ses": {"speed": 1}}, {"mailgun": {}}, {"ses": 1}, []):
+    wrong: list[Json] = [{"ses": {"speed": 1}}, {"mailgun": {}}, {"ses": 1}, []]
+    for wanted in wrong:
         assert rig.call("PATCH", "/_limits", wanted)[0] == 422
     assert rig.get("/_limits")["ses"]["rate_per_second"] is None
 

@@ -71,15 +71,27 @@ def test_the_token_is_checked_and_the_test_token_sends_nothing(rig: Rig) -> None
 @pytest.mark.parametrize(
     "change,code,words",
     [
-        ({"To": "World"}, 300, "Error parsing 'To': Illegal email address 'World'. It must contain the '@' symbol."),
-        ({"To": "test@åäö.se"}, 300, "Error parsing 'To': Illegal email domain 'åäö.se' in address 'test@åäö.se'."),
+        (
+            {"To": "World"},
+            300,
+            "Error parsing 'To': Illegal email address 'World'. It must contain the '@' symbol.",
+        ),
+        (
+            {"To": "test@åäö.se"},
+            300,
+            "Error parsing 'To': Illegal email domain 'åäö.se' in address 'test@åäö.se'.",
+        ),
         ({"To": "yahoo@yahoo com"}, 300, "Illegal email domain"),
         ({"To": '"a b"@x.example'}, 300, "Illegal email mailbox"),
         ({"To": ""}, 300, "Zero recipients specified"),
         ({"To": ",".join(f"p{n}@x.example" for n in range(51))}, 300, "Maximum of 50 recipients"),
         ({"From": ""}, 300, "Invalid 'From' address"),
         ({"From": "nobody"}, 300, "Error parsing 'From'"),
-        ({"HtmlBody": None, "TextBody": ""}, 300, "Provide either email TextBody or HtmlBody or both."),
+        (
+            {"HtmlBody": None, "TextBody": ""},
+            300,
+            "Provide either email TextBody or HtmlBody or both.",
+        ),
         ({"HtmlBody": 1}, 403, "Invalid request field(s)."),
         ({"Metadata": {"k" * 21: "v"}}, 300, "limited to 20 characters"),
         ({"Metadata": {"k": "v" * 81}}, 300, "limited to 80 characters"),
@@ -89,9 +101,13 @@ def test_the_token_is_checked_and_the_test_token_sends_nothing(rig: Rig) -> None
         ({"Headers": [{"Name": "X-A", "Value": "1\r\nBcc: eve@x.example"}]}, 300, "Invalid header"),
         ({"Tag": "t" * 1001}, 300, "1000 characters"),
         ({"TrackLinks": "All"}, 300, "TrackLinks"),
-        ({"MessageStream": "nope"}, 1235, "The stream provided: 'nope' does not exist on this server."),
+        (
+            {"MessageStream": "nope"},
+            1235,
+            "The stream provided: 'nope' does not exist on this server.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_fails_its_entry_alone(rig: Rig, change: Json, code: int, words: str) -> None:
     answered = batch(rig, pm_mail("ann@x.example"), pm_mail("bob@x.example", **change))
     assert answered[0]["ErrorCode"] == 0

@@ -69,18 +69,22 @@ def test_a_signal_ends_it_with_0(db: Path, name: str) -> None:
 
 
 def test_it_goes_when_its_parent_is_gone(db: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
-        with process("--db", str(db), "--parent-pid", str(parent.pid)) as (child, rig):
-            time.sleep(0.7)
-            assert rig.get("/_health")["status"] == "ok"
-            parent.kill()
-            assert child.wait(10) == 0
+    idle = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(idle, stdin=subprocess.PIPE) as parent,
+        process("--db", str(db), "--parent-pid", str(parent.pid)) as (child, rig),
+    ):
+        time.sleep(0.7)
+        assert rig.get("/_health")["status"] == "ok"
+        parent.kill()
+        assert child.wait(10) == 0
 
 
 def test_it_serves_this_machine_only(tmp_path: Path) -> None:
     for options in (["--host", "0.0.0.0"], ["--webhook-target", "http://192.0.2.1"]):
+        command = [sys.executable, "-m", "simulator", "--port", "0", *options]
         done = subprocess.run(
-            [sys.executable, "-m", "simulator", "--port", "0", "--db", str(tmp_path / "s.db"), *options],
+            [*command, "--db", str(tmp_path / "s.db")],
             cwd=ROOT, capture_output=True, text=True, timeout=20, check=False,
         )  # fmt: skip
         assert done.returncode == 64

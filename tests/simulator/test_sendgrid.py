@@ -93,24 +93,64 @@ def test_one_bad_address_refuses_everybody_and_names_its_place(rig: Rig) -> None
         (lambda m: m.pop("content"), "content", "content parameter is required"),
         (lambda m: m["content"].reverse(), "content", "text/plain must be first"),
         (lambda m: m["content"][1].update(value=""), "content.1.value", "at least one character"),
-        (lambda m: m.update(personalizations=[]), "personalizations", "at least one personalization"),
-        (lambda m: m["personalizations"][0].pop("to"), "personalizations.0.to", "to array is required"),
-        (lambda m: m["personalizations"][0]["to"][0].update(name="A, B"), "personalizations.0.to.0.name", "; or ,"),
-        (lambda m: m["personalizations"][0].update(substitutions={"-first-": 1}), None, "Bad Request"),
-        (lambda m: m["personalizations"][0].update(custom_args={"send_id": 1}), None, "Bad Request"),
-        (lambda m: m["personalizations"][0].update(substitutions={"-a-": "é" * 5000}), "personalizations.0.substitutions", "10,000 bytes"),
-        (lambda m: m["personalizations"][0].update(custom_args={"a": "x" * 10_000}), "personalizations.0.custom_args", "10000 bytes"),
-        (lambda m: m["personalizations"][0].update(headers={"Subject": "x"}), "personalizations.0.headers", "reserved"),
+        (
+            lambda m: m.update(personalizations=[]),
+            "personalizations",
+            "at least one personalization",
+        ),
+        (
+            lambda m: m["personalizations"][0].pop("to"),
+            "personalizations.0.to",
+            "to array is required",
+        ),
+        (
+            lambda m: m["personalizations"][0]["to"][0].update(name="A, B"),
+            "personalizations.0.to.0.name",
+            "; or ,",
+        ),
+        (
+            lambda m: m["personalizations"][0].update(substitutions={"-first-": 1}),
+            None,
+            "Bad Request",
+        ),
+        (
+            lambda m: m["personalizations"][0].update(custom_args={"send_id": 1}),
+            None,
+            "Bad Request",
+        ),
+        (
+            lambda m: m["personalizations"][0].update(substitutions={"-a-": "é" * 5000}),
+            "personalizations.0.substitutions",
+            "10,000 bytes",
+        ),
+        (
+            lambda m: m["personalizations"][0].update(custom_args={"a": "x" * 10_000}),
+            "personalizations.0.custom_args",
+            "10000 bytes",
+        ),
+        (
+            lambda m: m["personalizations"][0].update(headers={"Subject": "x"}),
+            "personalizations.0.headers",
+            "reserved",
+        ),
         (lambda m: m.update(headers={"DKIM-Signature": "x"}), "headers", "reserved"),
-        (lambda m: m["personalizations"][0].update(cc=[{"email": "ANN@x.example"}]), "personalizations.0", "should be unique between to, cc, and bcc"),
-        (lambda m: m["personalizations"].append({"to": [{"email": "Ann@X.example"}]}), "personalizations", "only be included once"),
+        (
+            lambda m: m["personalizations"][0].update(cc=[{"email": "ANN@x.example"}]),
+            "personalizations.0",
+            "should be unique between to, cc, and bcc",
+        ),
+        (
+            lambda m: m["personalizations"].append({"to": [{"email": "Ann@X.example"}]}),
+            "personalizations",
+            "only be included once",
+        ),
         (lambda m: m.update(categories=[str(n) for n in range(11)]), "categories", "10"),
         (lambda m: m.update(send_at=int(time.time()) + 73 * 3600), "send_at", "72 hours"),
         (lambda m: m.update(templateId="d-1"), "templateId", "not allowed"),
         (lambda m: m.update(template_id="d-1"), "template_id", "does not exist"),
         (lambda m: m.update(reply_to={"email": "x"}), "reply_to.email", "valid address"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_is_a_400_that_names_the_field(
     rig: Rig, spoil: Any, field: str | None, words: str
 ) -> None:
@@ -177,8 +217,7 @@ def test_rate_quota_and_verified_senders_are_refused_in_sendgrids_words(rig: Rig
 
     rig.limits("sendgrid", daily_quota=None, rate_per_second=1)
     with pytest.raises(TooManyRequestsError) as refused:
-        for n in range(20):
-            rig.sg_send(sg_mail([f"p{n}@x.example"]))
+        _ = [rig.sg_send(sg_mail([f"p{n}@x.example"])) for n in range(20)]
     assert int(refused.value.headers["X-RateLimit-Reset"]) >= int(time.time())
 
 

@@ -230,16 +230,32 @@ def many_headers(count: int, value: str = "1") -> list[Json]:
         (lambda c: c.update(FromEmailAddress="Müller <n@a.example>"), "not ASCII"),
         (lambda c: c.update(BulkEmailEntries=[]), "at least one entry"),
         (lambda c: c.update(BulkEmailEntries=c["BulkEmailEntries"] * 51), "50"),
-        (lambda c: c["BulkEmailEntries"][0]["ReplacementTags"].append({"Name": "a", "Value": "a@b"}), "alphanumeric ASCII"),
-        (lambda c: c.update(DefaultEmailTags=[{"Name": "a", "Value": "x" * 257}]), "alphanumeric ASCII"),
+        (
+            lambda c: c["BulkEmailEntries"][0]["ReplacementTags"].append(
+                {"Name": "a", "Value": "a@b"}
+            ),
+            "alphanumeric ASCII",
+        ),
+        (
+            lambda c: c.update(DefaultEmailTags=[{"Name": "a", "Value": "x" * 257}]),
+            "alphanumeric ASCII",
+        ),
         (lambda c: c["DefaultContent"]["Template"].update(Headers=many_headers(16)), "limit of 15"),
-        (lambda c: c["DefaultContent"]["Template"].update(Headers=many_headers(1, "x" * 996)), "995"),
+        (
+            lambda c: c["DefaultContent"]["Template"].update(Headers=many_headers(1, "x" * 996)),
+            "995",
+        ),
         (lambda c: c["DefaultContent"]["Template"].update(Headers=many_headers(1, "é")), "ASCII"),
         (lambda c: c["DefaultContent"]["Template"].update(TemplateData="{"), "not valid JSON"),
-        (lambda c: c["DefaultContent"]["Template"]["TemplateContent"].update(Html="x" * 1_000_000), "1 MB"),
+        (
+            lambda c: c["DefaultContent"]["Template"]["TemplateContent"].update(
+                Html="x" * 1_000_000
+            ),
+            "1 MB",
+        ),
         (lambda c: c.update(ReplyToAddresses=["x y@a.example"]), "control or whitespace"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_refuses_the_whole_call(rig: Rig, spoil: Any, words: str) -> None:
     call = ses_bulk(["ann@x.example"])
     spoil(call)

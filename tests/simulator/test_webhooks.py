@@ -107,16 +107,40 @@ OUTCOMES = {
     # prefix: (SendGrid events, SES eventTypes, Postmark RecordTypes or bounce Types)
     "plain": (["processed", "delivered"], ["Send", "Delivery"], ["Delivery"]),
     "hard+": (["processed", "bounce"], ["Send", "Bounce"], ["HardBounce"]),
-    "soft+": (["processed", "deferred", "bounce"], ["Send", "DeliveryDelay", "Bounce"], ["Transient", "SoftBounce"]),
+    "soft+": (
+        ["processed", "deferred", "bounce"],
+        ["Send", "DeliveryDelay", "Bounce"],
+        ["Transient", "SoftBounce"],
+    ),
     "block+": (["processed", "bounce"], ["Send", "Bounce"], ["Blocked"]),
-    "defer+": (["processed", "deferred", "delivered"], ["Send", "DeliveryDelay", "Delivery"], ["Transient", "Delivery"]),
-    "complaint+": (["processed", "delivered", "spamreport"], ["Send", "Delivery", "Complaint"], ["Delivery", "SpamComplaint"]),
-    "open+": (["processed", "delivered", "open"], ["Send", "Delivery", "Open"], ["Delivery", "Open"]),
-    "click+": (["processed", "delivered", "open", "click"], ["Send", "Delivery", "Open", "Click"], ["Delivery", "Open", "Click"]),
-    "unsub+": (["processed", "delivered", "unsubscribe"], ["Send", "Delivery", "Subscription"], ["Delivery", "SubscriptionChange"]),
+    "defer+": (
+        ["processed", "deferred", "delivered"],
+        ["Send", "DeliveryDelay", "Delivery"],
+        ["Transient", "Delivery"],
+    ),
+    "complaint+": (
+        ["processed", "delivered", "spamreport"],
+        ["Send", "Delivery", "Complaint"],
+        ["Delivery", "SpamComplaint"],
+    ),
+    "open+": (
+        ["processed", "delivered", "open"],
+        ["Send", "Delivery", "Open"],
+        ["Delivery", "Open"],
+    ),
+    "click+": (
+        ["processed", "delivered", "open", "click"],
+        ["Send", "Delivery", "Open", "Click"],
+        ["Delivery", "Open", "Click"],
+    ),
+    "unsub+": (
+        ["processed", "delivered", "unsubscribe"],
+        ["Send", "Delivery", "Subscription"],
+        ["Delivery", "SubscriptionChange"],
+    ),
     "content+": (["dropped"], ["Reject"], ["SpamNotification"]),
     "lost+": ([], [], []),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("prefix", OUTCOMES)
@@ -320,10 +344,16 @@ def test_posted_events_can_be_listed_and_counted(rig: Rig, receiver: Receiver) -
 @pytest.mark.parametrize(
     "settings",
     [
-        {"target": "http://192.0.2.1:80"}, {"target": "https://127.0.0.1"}, {"target": "ftp://x"},
-        {"engagement": 2}, {"repeat": 0}, {"latency": [1]}, {"signature_version": "3"}, {"x": 1},
+        {"target": "http://192.0.2.1:80"},
+        {"target": "https://127.0.0.1"},
+        {"target": "ftp://x"},
+        {"engagement": 2},
+        {"repeat": 0},
+        {"latency": [1]},
+        {"signature_version": "3"},
+        {"x": 1},
     ],
-)  # fmt: skip
+)
 def test_a_setting_that_makes_no_sense_or_leaves_the_machine_is_refused(
     rig: Rig, settings: Json
 ) -> None:
