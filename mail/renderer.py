@@ -10,7 +10,7 @@ from mail.liquid import OUTPUT_LIMIT
 from mail.message import Content, Message, slots_of
 from mail.people import RenderError, escape_html, look_up, values_of
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic
-from utils.signing import SendRef, Signer
+from utils.signing import Signer
 
 #: Arguments: send id, to, name, email, attributes.
 Render = Callable[[int, str, str, str, dict[str, Any] | None], Message]
@@ -48,7 +48,7 @@ def make_renderer(
         values = values_of(name, email, attributes)
         check_present(values)
         filled = empty.copy()
-        sign(SendRef(nonce, send_id), filled)
+        sign(send_id, filled)
         place(values, filled)
         if logics:
             values["campaign"] = campaign
@@ -81,18 +81,19 @@ def _checker(required: Collection[str]) -> Callable[[_Values], None]:
 
 def _signer(
     content: Content, urls: Urls, *, everything: bool
-) -> Callable[[SendRef, list[str]], None]:
+) -> Callable[[int, list[str]], None]:
     """Fills the token slots, as far as they are used."""
     used = slots_of(content.subject, content.html, content.text)
-    tracking = urls.tracking.token if everything or TRACKING_SLOT in used else None
+    needs_tracking = everything or TRACKING_SLOT in used
     needs_consent = everything or CONSENT_SLOT in used or content.personal_headers
-    consent = urls.consent.token if needs_consent else None
+    tracking = urls.tracking.of_campaign(content.nonce) if needs_tracking else None
+    consent = urls.consent.of_campaign(content.nonce) if needs_consent else None
 
-    def sign(ref: SendRef, slots: list[str]) -> None:
+    def sign(send_id: int, slots: list[str]) -> None:
         if tracking:
-            slots[TRACKING_SLOT] = tracking(ref)
+            slots[TRACKING_SLOT] = tracking(send_id)
         if consent:
-            slots[CONSENT_SLOT] = consent(ref)
+            slots[CONSENT_SLOT] = consent(send_id)
 
     return sign
 
