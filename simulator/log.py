@@ -25,14 +25,16 @@ from simulator.wire import Accepted, Json, Stored
 ESPS = ("sendgrid", "ses", "postmark")
 ESP_CODE = {esp: code for code, esp in enumerate(ESPS)}
 
+# `copy_of`: two messages to one address are copies if they agree in it; the campaign, or the send
+# id where no campaign is named. Empty: such a message cannot be told from a second, different one.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents(id INTEGER PRIMARY KEY, digest BLOB UNIQUE, content BLOB);
 CREATE TABLE IF NOT EXISTS messages(
   id INTEGER PRIMARY KEY, at INTEGER NOT NULL, esp INTEGER NOT NULL, content INTEGER,
   address TEXT NOT NULL, send_id TEXT NOT NULL, campaign TEXT NOT NULL, outcome TEXT NOT NULL,
-  extra BLOB NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS messages_by_address ON messages(address, campaign, send_id);
+  extra BLOB NOT NULL, body BLOB NOT NULL, copy_of TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS messages_by_address ON messages(address, copy_of, esp, outcome);
 CREATE INDEX IF NOT EXISTS messages_by_send ON messages(send_id);
 CREATE TABLE IF NOT EXISTS outbox(
   esp INTEGER, due INTEGER, message INTEGER, kind INTEGER,
@@ -151,7 +153,10 @@ class Log:
         with self.writing() as connection:
             shared = self._content_id(connection, content) if content else None
             first = self._next
-            stored = [(first + n, at, code, shared, *row) for n, row in enumerate(rows)]
+            stored = [
+                (first + n, at, code, shared, *row, row.campaign or row.send_id)
+                for n, row in enumerate(rows)
+            ]
             insert(connection, "INTO messages", stored)
             insert(connection, "INTO outbox", self._events(code, at, first, rows))
             self._next = first + len(rows)

@@ -117,15 +117,11 @@ def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:
 
 
 def duplicates(log: Log) -> Json:
-    """Who got more than one copy of one campaign (or of one send, where no campaign is named)."""
-    key = "CASE WHEN campaign != '' THEN campaign ELSE send_id END"
-    # A message that names neither cannot be told from a second, different one; and what could not
-    # be rendered was never sent.
+    """Who got more than one copy of one campaign; what could not be rendered was never sent."""
     sql = (
-        f"SELECT address, {key} AS named, count(*) AS n FROM messages"  # noqa: S608
-        " WHERE (campaign != '' OR send_id != '') AND outcome != 'render_failure'"
-        " GROUP BY address, campaign, CASE WHEN campaign != '' THEN '' ELSE send_id END"
-        " HAVING n > 1"
+        "SELECT address, copy_of, count(*) AS n FROM messages"
+        " WHERE copy_of != '' AND outcome != 'render_failure'"
+        " GROUP BY address, copy_of HAVING n > 1"
     )
     with log.reading() as connection:
         rows = connection.execute(sql).fetchall()
@@ -133,16 +129,17 @@ def duplicates(log: Log) -> Json:
     return {"count": len(rows), "copies": sum(row[2] - 1 for row in rows), "examples": examples}
 
 
+def _distinct(log: Log) -> dict[str, int]:
+    sql = "SELECT esp, count(DISTINCT address) FROM messages GROUP BY esp"
+    with log.reading() as connection:
+        return {ESPS[code]: n for code, n in connection.execute(sql).fetchall()}
+
+
 def stats(state: State) -> Json:
     """The numbers of each ESP and of all together."""
     log, meters = state.log, state.meters
     pending = outbox.pending(log)
-    with log.reading() as connection:
-        people = dict(
-            connection.execute(
-                "SELECT esp, count(DISTINCT address) FROM messages GROUP BY esp"
-            ).fetchall()
-        )
+    people = _distinct(log)
     accepted, told = log.accepted.copy(), log.told.copy()
     requests = meters.requests.copy()
     shown: Json = {}
@@ -154,7 +151,7 @@ def stats(state: State) -> Json:
             "answers": statuses,
             "accepted": sum(outcomes.values()),
             "outcomes": outcomes,
-            "distinct_recipients": people.get(ESP_CODE[esp], 0),
+            "distinct_recipients": people.get(esp, 0),
             "peak_per_second": meters.peak[esp],
             "events_posted": {k: n for (e, k), n in told.items() if e == esp},
             "events_pending": pending.get(esp, 0),
