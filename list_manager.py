@@ -180,7 +180,7 @@ class ListManager:
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        return Importer(self._db, origin, clock=self._clock).run(file, format, dry_run=dry_run)
+        return Importer(self._db, origin).run(file, format, dry_run=dry_run)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""

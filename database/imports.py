@@ -57,10 +57,9 @@ class ImportReport:
 class Importer:
     """One import."""
 
-    def __init__(self, db: Database, origin: Origin, *, clock: Callable[[], float]) -> None:
+    def __init__(self, db: Database, origin: Origin) -> None:
         """`origin` says by whom and from where; it gets the import's id here."""
         self._db = db
-        self._clock = clock
         self._report = ImportReport(import_id=f"imp_{secrets.token_hex(6)}")
         self._origin = replace(origin, import_id=self._report.import_id)
 
@@ -107,8 +106,7 @@ class Importer:
                 report.blame(change.row, "email", _FORGOTTEN)
 
     def _write(self, changes: Sequence[Change]) -> list[Verdict]:
-        origin = replace(self._origin, at=self._clock())
-        return self._db.transact(lambda connection: merge(connection, changes, origin))
+        return self._db.transact(lambda connection: merge(connection, changes, self._origin))
 
     def _rehearse(self, changes: Sequence[Change]) -> list[Verdict]:
         with self._db.read() as connection:

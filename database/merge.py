@@ -23,6 +23,9 @@ _c = subscribers.c
 _IMPORT_LOCK = 7_236_401
 
 
+_MOST_WRITTEN = 1_000
+
+
 class Verdict(StrEnum):
     """What became of one change."""
 
@@ -43,7 +46,8 @@ class Origin:
     import_id: str | None = None
     status: SubscriberStatus = SubscriberStatus.ACTIVE  #: of new people whose change names none
     tags: Sequence[str] = ()
-    added: dict[str, str] = field(default_factory=dict)  #: history of a new person, by status
+    #: JSON that many new people share.
+    written: dict[Any, str] = field(default_factory=dict, init=False, compare=False)
 
     def entry(self, what: str, **more: Any) -> dict[str, Any]:
         """A line for the history."""
@@ -52,9 +56,18 @@ class Origin:
 
     def first_entry(self, status: str) -> str:
         """The history of a new person, as JSON."""
-        if status not in self.added:
-            self.added[status] = orjson.dumps([self.entry("added", status=status)]).decode()
-        return self.added[status]
+        if status not in self.written:
+            self.written[status] = orjson.dumps([self.entry("added", status=status)]).decode()
+        return self.written[status]
+
+    def first_tags(self, tags: Sequence[str]) -> str:
+        """The tags of a new person, as JSON."""
+        key = (*tags, *self.tags)
+        if key not in self.written:
+            if len(self.written) > _MOST_WRITTEN:
+                self.written.clear()
+            self.written[key] = orjson.dumps(dict.fromkeys(key, self.at)).decode()
+        return self.written[key]
 
 
 @dataclass(slots=True)
@@ -116,16 +129,27 @@ def _put(records: dict[str, _Record], change: Change, origin: Origin) -> Verdict
     address = change.address.canonical
     record = records.get(address)
     if record is None:
-        status = change.status or origin.status
-        created = origin.at if change.created_at is None else change.created_at
-        record = _Record(address, change.address.email, status=status, created_at=created)
-        records[address] = record
-        _apply(record, change, origin)
+        records[address] = _new(change, origin)
         return Verdict.ADDED
     if not _apply(record, change, origin):
         return Verdict.UNCHANGED
     record.changed = True
     return Verdict.UPDATED
+
+
+def _new(change: Change, origin: Origin) -> _Record:
+    given = {name: value for name, value in change.attributes.items() if value is not None}
+    return _Record(
+        address=change.address.canonical,
+        email=change.address.email,
+        name=change.name or change.spare_name,
+        status=change.status or origin.status,
+        tags=origin.first_tags(change.tags),
+        attributes=orjson.dumps(given).decode() if given else "{}",
+        opt_in_at=change.opt_in_at,
+        opt_in_ip=change.opt_in_ip,
+        created_at=origin.at if change.created_at is None else change.created_at,
+    )
 
 
 def _apply(record: _Record, change: Change, origin: Origin) -> bool:
@@ -221,16 +245,21 @@ def _insert(connection: sa.Connection, records: list[_Record], origin: Origin) -
     """Add new rows; returns the addresses that somebody else has added meanwhile."""
     if not records:
         return set()
-    at, fragment = origin.at, orjson.Fragment
+    at, sqlite = origin.at, connection.dialect.name == "sqlite"
+    json: Callable[[str], Any] = str if sqlite else orjson.Fragment
     rows = [
         (
-            r.address, r.email, r.name, r.status, origin.source, at, fragment(r.tags),
-            fragment(r.attributes), fragment(origin.first_entry(r.status)), r.opt_in_at,
+            r.address, r.email, r.name, r.status, origin.source, at, json(r.tags),
+            json(r.attributes), json(origin.first_entry(r.status)), r.opt_in_at,
             r.opt_in_ip, origin.import_id, r.created_at, at,
         )
         for r in records
     ]  # fmt: skip
     names = ", ".join(name for name, _ in _NEW)
+    if sqlite:  # one by one is three times as fast there, and under its lock nobody is first
+        marks = ", ".join("?" * len(_NEW))
+        connection.exec_driver_sql(f"INSERT INTO subscribers ({names}) VALUES ({marks})", rows)
+        return set()
     added = connection.execute(
         sa.text(
             f"INSERT INTO subscribers ({names}) SELECT {names} FROM"

@@ -59,25 +59,28 @@ def attributes(values: dict[str, Any]) -> dict[str, Any]:
     """Attributes by name; a null stays, because it clears."""
     if len(values) > MOST_KEYS:
         raise BadValue(f"has more than {MOST_KEYS} attributes")
-    kept = {_named(name): _value(value, DEEPEST) for name, value in values.items()}
-    if _surely_small(kept):
-        return kept
+    kept: dict[str, Any] = {}
+    letters = 0
+    for name, value in values.items():
+        # Nearly every row of a file has short texts only: they are settled here.
+        if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable():
+            letters += len(value) + len(name)
+            kept[_named(name)] = value
+        else:
+            letters += LARGEST
+            kept[_named(name)] = _value(value, DEEPEST)
+    if letters > LARGEST // (2 * _LONGEST_ESCAPE):
+        _must_fit(kept)
+    return kept
+
+
+def _must_fit(values: dict[str, Any]) -> None:
     try:
-        size = len(orjson.dumps(kept))
+        size = len(orjson.dumps(values))
     except TypeError:  # an integer beyond 64 bits
         raise BadValue("has a number that is too large") from None
     if size > LARGEST:
         raise BadValue(f"is larger than {LARGEST:,} bytes")
-    return kept
-
-
-def _surely_small(values: dict[str, Any]) -> bool:
-    """A few short texts, as most rows of a CSV file have: no need to write them out."""
-    try:
-        letters = sum(map(len, values)) + sum(map(str.__len__, values.values()))
-    except TypeError:
-        return False
-    return letters < LARGEST // (2 * _LONGEST_ESCAPE)
 
 
 def _named(name: str) -> str:
