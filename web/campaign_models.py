@@ -1,7 +1,7 @@
 """The shapes of campaigns and sends in HTTP, and how rows become them. Decides nothing."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -33,8 +33,6 @@ class Body(AnyBody):
 
 class OptionalBody(Body):
     """The same where no body means an empty one."""
-
-    may_be_absent: ClassVar[bool] = True  #: told to web/frame.py
 
     @model_validator(mode="before")
     @classmethod

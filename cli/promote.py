@@ -1,0 +1,115 @@
+"""`flask promote-sandbox`: take a sandbox's people to live, and leave the simulation behind."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from cli.heartbeat import beats
+from database import migrate
+from database.engine import Database
+from database.promote import NotASandbox, Promoted, promote
+from web.context import House, house
+
+#: What the sandbox's and the live database are called unless DATABASE_URL says otherwise.
+SANDBOX_NAME, LIVE_NAME = "sandbox.db", "email.db"
+
+
+@click.command("promote-sandbox")
+@click.option(
+    "--to", "target", type=click.Path(dir_okay=False, path_type=Path),
+    help=f"The SQLite file to make; the sandbox's own stays as it is. Without it {SANDBOX_NAME} "
+    f"becomes {LIVE_NAME} beside it, and any other database is changed in place.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="The numbers as one JSON object.")
+@with_appcontext
+def promote_sandbox(target: Path | None, yes: bool, as_json: bool) -> None:
+    """Keep people and consent; drop simulated campaigns, sends, events and their outcomes."""
+    parts = house()
+    _must_be_quiet(parts)
+    target = target or _usual_target(parts.db)
+    if target is not None:
+        _must_be_free(parts.db, target)
+    where = str(target or parts.db.url.render_as_string(hide_password=True))
+    if not yes:
+        click.confirm(_question(where, copied=target is not None), abort=True, err=True)
+    done = _promote(parts, target)
+    click.echo(json.dumps({"database": where, **done.numbers()}) if as_json else _told(done, where))
+
+
+def _must_be_quiet(parts: House) -> None:
+    if beats(parts):
+        raise click.ClickException(
+            "A worker beats. Stop the service first, so that nothing is sent or counted meanwhile."
+        )
+
+
+def _usual_target(db: Database) -> Path | None:
+    path = db.path
+    return path.with_name(LIVE_NAME) if path is not None and path.name == SANDBOX_NAME else None
+
+
+def _must_be_free(db: Database, target: Path) -> None:
+    if db.path is None:
+        raise click.UsageError("--to copies a SQLite file; this is PostgreSQL: leave it out.")
+    if target.exists():
+        raise click.ClickException(f"{target} exists; it is not overwritten. Move it away first.")
+
+
+def _question(where: str, *, copied: bool) -> str:
+    how = "A copy without them is made at" if copied else "They are dropped in place from"
+    return f"Simulated campaigns, sends and events are left behind. {how} {where}. Go on?"
+
+
+def _promote(parts: House, target: Path | None) -> Promoted:
+    """In a copy under another name until it is done, so that no half-made database is ever found
+    at the target."""
+    names = parts.settings.esp_names
+    try:
+        if target is None:
+            migrate.copy_of(parts.db)
+            return parts.db.transact(lambda c: promote(c, names, parts.clock()))
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        _remove(unfinished)
+        _copy(parts.db, unfinished)
+        made = Database(f"sqlite:///{unfinished}")
+        done = made.transact(lambda c: promote(c, names, parts.clock()))
+        _finish(made, unfinished)
+        unfinished.rename(target)
+    except NotASandbox as error:
+        raise click.ClickException(str(error)) from error
+    return done
+
+
+def _copy(db: Database, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600)
+    with closing(sqlite3.connect(str(db.path))) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+
+
+def _finish(made: Database, path: Path) -> None:
+    """Nothing of the simulation stays in free pages, and nothing beside the file."""
+    made.dispose()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def _told(done: Promoted, where: str) -> str:
+    return (
+        f"Kept: {done.people:,} people with their consent, {done.restored:,} of them back where "
+        "they were before a simulated bounce or complaint.\n"
+        f"Dropped: {done.campaigns:,} campaigns, {done.sends:,} sends, {done.events:,} events, "
+        f"{done.strangers:,} people whom only the simulation had named, and what was known of each "
+        f"ESP.\nThe database: {where}. Set MODE=live to use it."
+    )
