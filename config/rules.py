@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from config.environment import Problem
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
-from config.sections import Keys, Mail, Section, Sending, Service
+from config.sections import Keys, Mail, Section, Sending, Service, variables
 from config.urls import is_loopback, is_sqlite, sqlite_file
 from config.values import certificate
 
@@ -40,12 +40,16 @@ _LEASE_MARGIN = 5
 _QUEUES = ("sqlite", "postgresql")
 
 
+_DEFAULTS = variables(Sendgrid) | variables(Ses) | variables(Postmark)
+
+
 def for_mode(values: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """What counts in this mode, and the names of what does not."""
     if values.get("MODE", "sandbox").lower() != "sandbox":
         return dict(values), ()
-    ignored = tuple(name for name in SANDBOX_IGNORES if name in values)
-    return {name: value for name, value in values.items() if name not in ignored}, ignored
+    counts = {name: value for name, value in values.items() if name not in SANDBOX_IGNORES}
+    told = [name for name in SANDBOX_IGNORES if name in values]
+    return counts, tuple(name for name in told if values[name] != _DEFAULTS[name])
 
 
 def not_available(values: Mapping[str, str]) -> list[Problem]:
