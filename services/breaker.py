@@ -10,6 +10,9 @@ from services.esp import EspError, InDoubt, Misconfigured, Unavailable
 from services.esp_state import Breaker
 
 TRIP_AFTER = 5  #: failed requests in a row
+#: An ESP that has just failed is passed over this long, doubled by each further failure: what it
+#: did not take leaves through another at once, and it is not hammered when it is the only one.
+BACK_OFF_SECONDS = 0.25
 PROBES_TO_CLOSE = 5
 PROBE_EVERY_SECONDS = 2.0
 COOL_DOWN_SECONDS = 30.0
@@ -39,7 +42,8 @@ def _failed(breaker: Breaker, error: EspError | None, now: float) -> Breaker:
     failures = breaker.failures + 1
     hopeless = isinstance(error, Misconfigured)  # a wrong key does not get better by itself
     if breaker.state == "closed" and failures < TRIP_AFTER and not hopeless:
-        return replace(breaker, failures=failures)
+        pause = BACK_OFF_SECONDS * 2 ** (failures - 1)
+        return replace(breaker, failures=failures, next_probe_at=now + pause)
     if breaker.state == "open":
         return breaker  # an answer to a request from before it opened
     forgiven = breaker.state == "closed" and now - breaker.changed_at > FORGIVEN_AFTER_SECONDS
@@ -55,10 +59,11 @@ def allowance(breaker: Breaker, now: float) -> tuple[int | None, float]:
     """How many messages the breaker lets through now, and when to ask again.
 
     None = no limit. An open breaker whose cool-down is over lets one probe through; so does a
-    half-open one every PROBE_EVERY_SECONDS.
+    half-open one every PROBE_EVERY_SECONDS. A closed one that has just failed pauses.
     """
     if breaker.state == "closed":
-        return None, now
+        pausing = breaker.failures > 0 and now < breaker.next_probe_at
+        return (0, breaker.next_probe_at) if pausing else (None, now)
     return (1, now) if now >= breaker.next_probe_at else (0, breaker.next_probe_at)
 
 

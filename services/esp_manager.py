@@ -97,7 +97,8 @@ class EspManager:
             return Standing(name, 0, f"throttled: {state.throttled_why}", state.throttled_until)
         probes, probe_at = breakers.allowance(state.breaker, now)
         if probes == 0:
-            return Standing(name, 0, f"breaker open: {state.breaker.cause}", probe_at)
+            why = f"breaker {state.breaker.state}: {state.breaker.cause or state.last_error}"
+            return Standing(name, 0, why, probe_at)
         room, until, binds = quota.allowance(
             self.policies[name].limits, state, record.used_today, lane, now
         )

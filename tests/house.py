@@ -6,8 +6,9 @@ Only what cannot be caused otherwise is scripted here; journeys over HTTP use th
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from composer import Composer
 from control import CampaignControl
@@ -23,6 +24,7 @@ from services.esp import (
     Batch,
     Call,
     Capabilities,
+    Esp,
     EspError,
     EspEvent,
     InDoubt,
@@ -103,7 +105,7 @@ class House:
     """The core on one database."""
 
     db: Database
-    esps: dict[str, ScriptedEsp]
+    esps: dict[str, Any]  #: ScriptedEsp, or real adapters
     manager: EspManager
     sender: EmailSender
     launcher: Launcher
@@ -155,10 +157,11 @@ class House:
 def enter(
     database: Database, *, clock: Clock | None = None, limits: dict[str, Limits] | None = None,
     priorities: dict[str, int] | None = None, options: Options | None = None, batch_size: int = 500,
+    esps: Mapping[str, Esp] | None = None,
 ) -> House:  # fmt: skip
     """A house on a database with tables; a second one is like another process."""
     clock = clock or Clock()
-    esps = {name: ScriptedEsp(name) for name in NAMES}
+    esps = dict(esps or {name: ScriptedEsp(name) for name in NAMES})
     policies = {
         name: Policy(
             (priorities or {}).get(name, number + 1), 1.0,
