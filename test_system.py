@@ -3,6 +3,8 @@
 Real processes over HTTP on loopback, on a stage of its own; reads no `.env` and needs no key.
 """
 
+from rerun import in_venv
+
 if __name__ == "__main__":
     in_venv(__file__)
 
