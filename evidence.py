@@ -43,7 +43,8 @@ class Met(NamedTuple):
     @property
     def proof(self) -> S:
         """The state of the send that the event proves."""
-        return proof_of(self.event.kind, final=self.event.final)
+        final = self.event.final or self.event.bounce is BounceKind.HARD
+        return proof_of(self.event.kind, final=final)
 
     @property
     def rank(self) -> int:

@@ -122,7 +122,7 @@ class Feedback:
             address = one.send.address if one.send else one.event.address
             self._lists.suppress(
                 connection, status=status, reason=one.words or _REASONS[status],
-                source=one.event.esp, subscriber_id=person, address=address,
+                source=_by(one), subscriber_id=person, address=address,
             )  # fmt: skip
             named = _canonical(address or "") if person is None else None
             if named and one.event.kind in _EVIDENCE:
@@ -178,6 +178,11 @@ def _why(one: Met) -> str | None:
     if one.proof is S.COMPLAINED:
         return f"complaint: {one.words}" if one.words else "complaint"
     return None
+
+
+def _by(one: Met) -> str:
+    """Who says so: what comes by our own pages comes from the person."""
+    return "person" if one.event.esp == OWN else one.event.esp
 
 
 def _suppresses(one: Met) -> SubscriberStatus | None:

@@ -10,6 +10,7 @@ from database import engagement, events, ledger
 from database import esp_performance as performance
 from database.events import OWN, Key
 from database.models import BounceKind, EventKind
+from database.send_acts import SendRow
 from evidence import Met
 
 #: The ESP's counter that an event moves; bounces count by kind, opens and clicks if human.
@@ -70,15 +71,17 @@ def count(connection: sa.Connection, counted: list[Met], now: float) -> None:
 
 def _leaving(connection: sa.Connection, counted: Iterable[Met]) -> set[Key]:
     """The unsubscribe events that count: the first of each send, ever."""
-    told: dict[tuple[int, int | None], list[Key]] = {}
+    told: dict[SendRow, list[Key]] = {}
     for one in counted:
         if one.send and one.event.kind is EventKind.UNSUBSCRIBE:
-            told.setdefault((one.send.id, one.send.subscriber_id), []).append(one.key)
-    return {
-        keys[0]
-        for (send, person), keys in told.items()
-        if events.unsubscribes(connection, send, person) <= len(keys)
-    }
+            told.setdefault(one.send, []).append(one.key)
+    return {keys[0] for row, keys in told.items() if _is_first(connection, row, len(keys))}
+
+
+def _is_first(connection: sa.Connection, row: SendRow, new: int) -> bool:
+    """Whether nobody unsubscribed by this send before; `new` are stored already."""
+    seen = events.unsubscribes(connection, row.id, row.campaign_id, row.subscriber_id)
+    return seen == 0 if row.subscriber_id is None else seen <= new
 
 
 def _first(counted: Iterable[Met], kind: EventKind) -> dict[int, float]:

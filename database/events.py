@@ -101,7 +101,7 @@ def _keep(
     if not rows:
         return set()
     # In one order everywhere: two calls that share events wait for each other, not in a circle.
-    rows = sorted(rows, key=lambda row: (row.esp, row.key, row.at))
+    rows = sorted(rows, key=lambda row: (row.at, row.esp, row.key))
     names = ["event_key" if name == "key" else name for name in fields]
     source = relation(connection, [(name, _TYPES.get(name, "text")) for name in names])
     postgresql = connection.dialect.name != "sqlite"
@@ -145,15 +145,18 @@ def delivered_at(connection: sa.Connection, people: Iterable[int]) -> dict[int, 
     return {send: at for send, at in rows if send is not None}
 
 
-def unsubscribes(connection: sa.Connection, send_id: int, subscriber_id: int | None) -> int:
+def unsubscribes(
+    connection: sa.Connection, send_id: int, campaign_id: int, subscriber_id: int | None
+) -> int:
     """How often the person of a (locked) send said by that very mail that they want no more."""
-    if subscriber_id is None:
-        return 0  # a stranger's mail has no counters that anybody reads
+    if subscriber_id is None:  # a stranger's mail is a campaign of its own
+        query = sa.select(campaigns.c.unsubscribes).where(campaigns.c.id == campaign_id)
+        return int(connection.execute(query).scalar() or 0)
     e = engagement.c
-    query = sa.select(sa.func.count()).where(
+    count = sa.select(sa.func.count()).where(
         e.subscriber_id == subscriber_id, e.send_id == send_id, e.kind == EventKind.UNSUBSCRIBE
     )
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(count).scalar_one())
 
 
 def tracking(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Mapping[str, Any]]:
