@@ -44,6 +44,8 @@ CREATE TABLE IF NOT EXISTS posted(
   id INTEGER PRIMARY KEY, at INTEGER NOT NULL, esp INTEGER NOT NULL, message INTEGER NOT NULL,
   kind INTEGER NOT NULL, status INTEGER NOT NULL, attempts INTEGER NOT NULL);
 """
+LAYOUT = 2
+TABLES = ("messages", "contents", "outbox", "posted")
 # A statement that inserts many rows gives the interpreter lock away once, not once a row: with
 # other threads busy, `executemany` would wait for its turn a thousand times.
 ROWS_PER_STATEMENT = 200
@@ -76,10 +78,18 @@ class Log:
         self.engagement = 0.0
         self._random = random.Random(1)
         self._writer = self.connect()
-        self._writer.executescript(SCHEMA)
+        self._prepare()
         self._content_ids: OrderedDict[bytes, int] = OrderedDict()
         self._contents: OrderedDict[int, Json] = OrderedDict()
         self._load()
+
+    def _prepare(self) -> None:
+        """Lay out the file; an older layout loses its rehearsals, never its keys and settings."""
+        if self._writer.execute("PRAGMA user_version").fetchone()[0] != LAYOUT:
+            for table in TABLES:
+                self._writer.execute(f"DROP TABLE IF EXISTS {table}")
+            self._writer.execute(f"PRAGMA user_version = {LAYOUT}")
+        self._writer.executescript(SCHEMA)
 
     def connect(self) -> sqlite3.Connection:
         """A new connection, to be closed by whoever asked for it."""
@@ -258,7 +268,7 @@ class Log:
     def reset(self) -> None:
         """Forget all mail and events; keys and settings stay. New ids never repeat old ones."""
         with self.writing() as connection:
-            for table in ("messages", "contents", "outbox", "posted"):
+            for table in TABLES:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608
             self.salt = random.SystemRandom().randbytes(16)
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('salt', ?)", (self.salt,))

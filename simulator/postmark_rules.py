@@ -62,7 +62,12 @@ def check(message: Json, streams: list[str] | None) -> Checked | Problem:
     sender = message.get("From")
     if type(sender) is not str or not sender:
         return Problem(INVALID, "Invalid 'From' address: ''.")
-    wrong = _address_problem("From", sender) or _shape(message) or _stream(message, streams)
+    wrong = (
+        _address_problem("From", sender)
+        or _texts(message)
+        or _shape(message)
+        or _stream(message, streams)
+    )
     if wrong:
         return wrong
     people: dict[str, list[Json]] = {}
@@ -103,6 +108,14 @@ def _address_problem(field: str, value: Json) -> Problem | None:
             continue
         return Problem(INVALID, f"Error parsing '{field}': {text}")
     return None
+
+
+def _texts(message: Json) -> Problem | None:
+    for name in ("Subject", "ReplyTo"):
+        if type(message.get(name) or "") is not str:
+            return Problem(BAD_TYPE, BAD_FIELDS)
+    reply_to = message.get("ReplyTo")
+    return _address_problem("ReplyTo", reply_to) if reply_to else None
 
 
 def _shape(message: Json) -> Problem | None:

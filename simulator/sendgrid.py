@@ -92,8 +92,8 @@ def _limited(state: State, mail: Json, people: list[Recipient]) -> Answer | None
 
 
 def _take(state: State, mail: Json, people: list[Recipient]) -> Answer:
-    sandbox = mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable")
-    if sandbox:
+    sandbox = mail.get("mail_settings", {}).get("sandbox_mode")
+    if isinstance(sandbox, dict) and sandbox.get("enable"):
         # "Sandbox Mode": validated and answered with 200, nothing is sent.
         return Answer(200)
     persons = mail.pop("personalizations")

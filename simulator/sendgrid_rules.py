@@ -75,6 +75,12 @@ PERSONALIZATION_FIELDS = frozenset(
     ]
 )
 ROLES = ("to", "cc", "bcc")
+OBJECTS = ("headers", "custom_args", "mail_settings", "tracking_settings", "asm", "sections")
+# JSON's own names of the types that Python's reader makes of them.
+TYPE_NAMES = {
+    str: "string", bool: "boolean", int: "integer", float: "number", list: "array",
+    dict: "object", type(None): "null",
+}  # fmt: skip
 
 
 class Recipient(NamedTuple):
@@ -93,6 +99,14 @@ def check(mail: Json, fail_every: int = 0) -> tuple[Errors, list[Recipient]]:
         return errors, []
     for name in mail.keys() - TOP_FIELDS:
         errors.say(f"Additional property {name} is not allowed", name)
+    wrong_types = [name for name in OBJECTS if type(mail.get(name, {})) is not dict]
+    wrong_types += ["subject"] if type(mail.get("subject", "")) is not str else []
+    for name in wrong_types:
+        expected = "string" if name == "subject" else "object"
+        given = TYPE_NAMES[type(mail[name])]
+        errors.say(f"Invalid type. Expected: {expected}, given: {given}.", name)
+    if wrong_types:
+        return errors, []
     _check_from(mail, errors)
     _check_content(mail, errors)
     _check_shared(mail, errors)
@@ -104,7 +118,8 @@ def _check_from(mail: Json, errors: Errors) -> None:
     if sender is None:
         errors.say(words.FROM_REQUIRED, "from")
     elif not isinstance(sender, dict):
-        errors.say("Invalid type. Expected: object, given: string.", "from")
+        given = TYPE_NAMES[type(sender)]
+        errors.say(f"Invalid type. Expected: object, given: {given}.", "from")
     elif not isinstance(sender.get("email"), str) or not plain(sender["email"]):
         errors.say(words.FROM_BAD, "from.email")
     if "reply_to" in mail and "reply_to_list" in mail:
@@ -146,11 +161,12 @@ def _check_content(mail: Json, errors: Errors) -> None:
 
 
 def _place(kind: Json) -> int:
-    return {"text/plain": 0, "text/html": 1}.get(kind, 2)
+    # Wrong types are told already; here they only must not break the order.
+    return {"text/plain": 0, "text/html": 1}.get(str(kind), 2)
 
 
 def _has_subject(mail: Json) -> bool:
-    if isinstance(mail.get("subject"), str) and mail["subject"]:
+    if mail.get("subject"):
         return True
     people = mail.get("personalizations")
     return (
@@ -224,6 +240,8 @@ def _check_person(n: int, person: Json, errors: Errors, found: list[Recipient]) 
     here = f"personalizations.{n}"
     for name in person.keys() - PERSONALIZATION_FIELDS:
         errors.say(f"Additional property {name} is not allowed", f"{here}.{name}")
+    if "subject" in person and type(person["subject"]) is not str:
+        errors.say("Invalid type. Expected: string.", f"{here}.subject", "personalizations.subject")
     first = len(found)
     to = person.get("to")
     if type(to) is not list or not to:

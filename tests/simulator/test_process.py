@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,19 @@ def test_it_serves_this_machine_only(tmp_path: Path) -> None:
         assert done.returncode == 64
         assert done.stderr.startswith("simulator: ")
         assert "Traceback" not in done.stderr
+
+
+def test_a_file_of_an_older_layout_keeps_its_keys_and_loses_its_mail(db: Path) -> None:
+    with simulator.start(db) as running:
+        rig = Rig(running.url)
+        keys = rig.keys["postmark"]["server_token"]
+        rig.pm_post("/email/batch", [pm_mail("ann@x.example")])
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with simulator.start(db) as running:
+        rig = Rig(running.url)
+        assert rig.keys["postmark"]["server_token"] == keys
+        assert rig.messages() == []
 
 
 def test_a_stopped_simulator_answers_nobody_and_can_be_started_again(db: Path) -> None:
