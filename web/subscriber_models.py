@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from database.imports import ImportReport
 from database.models import SubscriberStatus
@@ -14,7 +14,8 @@ from utils.person import BadField, Change
 from utils.rows import FORMATS
 from utils.score import score
 from utils.times import rfc3339
-from web.campaign_models import Body, Line, Params
+from web.campaign_models import Body, Line
+from web.shapes import Answer, PageQuery, Path, Query
 
 #: What a caller may set; `erased` is reached by DELETE only.
 Status = Literal["pending", "active", "unsubscribed", "bounced", "complained", "inactive"]
@@ -55,23 +56,21 @@ class ReasonIn(Body):
     reason: Line = Field(min_length=1, max_length=1000)
 
 
-class EmailPath(BaseModel):
+class EmailPath(Path):
     """A subscriber by address, in any spelling."""
 
     email: str
 
 
-class SubscribersQuery(Params):
+class SubscribersQuery(PageQuery):
     """Which subscribers to list."""
 
-    limit: int = Field(50, ge=1, le=500)
-    cursor: str | None = Field(None, max_length=20)
     status: SubscriberStatus | None = None
     tag: Line | None = Field(None, max_length=LONGEST_KEY)
     q: Line | None = Field(None, max_length=254, description="How the address begins")
 
 
-class ImportQuery(Params):
+class ImportQuery(Query):
     """How to import."""
 
     dry_run: bool = False
@@ -81,7 +80,7 @@ class ImportQuery(Params):
     format: str | None = Field(None, description=f"{', '.join(FORMATS)}; else by Content-Type")
 
 
-class SubscriberOut(BaseModel):
+class SubscriberOut(Answer):
     """A subscriber."""
 
     id: int
@@ -109,14 +108,14 @@ class SubscriberWithTimelineOut(SubscriberOut):
     timeline: list[dict[str, Any]]
 
 
-class SubscribersOut(BaseModel):
+class SubscribersOut(Answer):
     """A page of subscribers."""
 
     items: list[SubscriberOut]
     next_cursor: str | None
 
 
-class RowErrorOut(BaseModel):
+class RowErrorOut(Answer):
     """What is wrong with a row."""
 
     row: int
@@ -124,7 +123,7 @@ class RowErrorOut(BaseModel):
     message: str
 
 
-class ImportOut(BaseModel):
+class ImportOut(Answer):
     """What an import did: received = added + updated + unchanged + skipped + rejected."""
 
     import_id: str
@@ -139,7 +138,7 @@ class ImportOut(BaseModel):
     more_errors: int = Field(description="How many errors are not listed")
 
 
-class StatsOut(BaseModel):
+class StatsOut(Answer):
     """How many subscribers there are."""
 
     total: int

@@ -12,6 +12,7 @@ from database.subscribers import Filter, Subscriber
 from utils import attributes
 from utils.errors import Invalid
 from web.context import house
+from web.shapes import next_cursor, read_position
 from web.subscriber_models import (
     EmailPath,
     ImportOut,
@@ -45,7 +46,7 @@ FORMATS = {
     "application/json": "json",
 }
 _MULTIPART = "multipart/form-data"
-_LONGEST_ID = 16
+_LIST = "subscribers"
 
 
 @blueprint.post("/subscribers", responses={200: SubscriberOut, 201: SubscriberOut})
@@ -60,10 +61,12 @@ def list_subscribers(query: SubscribersQuery) -> dict[str, Any]:
     """Subscribers in the order they were added."""
     prefix = query.q.strip().lower() if query.q else None
     wanted = Filter(query.status, query.tag, prefix)
-    page = house().lists.page(wanted, after=_cursor(query.cursor), limit=query.limit)
+    page = house().lists.page(
+        wanted, after=read_position(_LIST, query.cursor) or 0, limit=query.limit
+    )
     now = house().clock()
     items = [SubscriberOut(**subscriber_fields(person, now)) for person in page.items]
-    more = None if page.next_cursor is None else str(page.next_cursor)
+    more = next_cursor(_LIST, page.next_cursor)
     return SubscribersOut(items=items, next_cursor=more).model_dump()
 
 
@@ -122,14 +125,6 @@ def subscriber_stats() -> dict[str, Any]:
 
 def _shown(person: Subscriber) -> dict[str, Any]:
     return SubscriberOut(**subscriber_fields(person, house().clock())).model_dump()
-
-
-def _cursor(text: str | None) -> int:
-    if text is None:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID):
-        raise Invalid.of("cursor", "must be a next_cursor of this list")
-    return int(text)
 
 
 def _file() -> BinaryIO:
