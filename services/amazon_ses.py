@@ -144,12 +144,13 @@ class AmazonSes:
         return _writing(content, _envelope(content, self._configuration_set), limit)
 
     def _begin(self, batch: Batch, parcel: Parcel) -> Exchange:
+        client = self._sdk()  # not on the request's time
         if parcel.envelope.single:
             message = batch.messages[parcel.places[0]]
             call = _send_email(batch.content, message, self._configuration_set)
-            return begin(lambda: self._sdk().send_email(call), self._seconds)
+            return begin(lambda: client.send_email(call), self._seconds)
         body = parcel.body()
-        return begin(lambda: self._sdk().post(BULK_PATH, body), self._seconds)
+        return begin(lambda: client.post(BULK_PATH, body), self._seconds)
 
     def _judge(self, batch: Batch, answer: Answer, parcel: Parcel) -> Verdict:
         told = read_json(answer.body)

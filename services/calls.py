@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 EXTRA_REQUESTS = 64
 #: So many single messages in a row refused with the same words are not all guilty themselves.
 SAME_WORDS = 8
+#: Single messages, far apart, whose equal refusal condemns the message when nobody was accepted.
+PROBES = 3
 #: These concern the account, so that the next request could only fail too.
 STOPPING = (Throttled, Misconfigured, Suspended, InDoubt)
 
@@ -115,7 +117,11 @@ class Delivery:
             if isinstance(parcel, Lost):
                 self._outcomes[parcel.place] = parcel.error
                 continue
-            self._road.append((parcel, self._begin(parcel)))
+            try:
+                self._road.append((parcel, self._begin(parcel)))
+            except EspError as error:  # no request was made
+                self._record(parcel, [error] * len(parcel.places))
+                self._stop = error
 
     def _settle(self, parcel: Parcel, exchange: Exchange) -> None:
         answer = exchange.answer()
@@ -175,7 +181,7 @@ class Delivery:
             self._repeat(*parcel.halves())
 
     def _suspect(self, parcel: Parcel, error: Suspect) -> None:
-        """Find out whether all are refused: first a single message from each end, then halves."""
+        """Find out whether all are refused: three messages alone, then what lies between them."""
         self._at_once = 1
         count = len(parcel.places)
         if count == 1:
@@ -185,14 +191,16 @@ class Delivery:
             self._repeat(*parcel.halves())
         else:
             self._probed = True
-            ends = (parcel.part(0), parcel.part(count - 1))
-            self._repeat(*ends, *parcel.halves(1, count - 1))
+            middle = count // 2
+            alone = [parcel.part(n) for n in sorted({0, middle, count - 1})]
+            between = (parcel.span(1, middle), parcel.span(middle + 1, count - 1))
+            self._repeat(*alone, *[part for part in between if part.places])
 
     def _count_same(self, error: Suspect) -> None:
         if self._same and self._same[-1].words != error.words:
             self._same.clear()
         self._same.append(error)
-        if len(self._same) >= (SAME_WORDS if self._accepted else 2):
+        if len(self._same) >= (SAME_WORDS if self._accepted else PROBES):
             self._stop = self._stop or Refused(error.words, code=error.code)
 
     def _repeat(self, *again: Parcel) -> None:

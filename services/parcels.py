@@ -37,14 +37,14 @@ class Parcel(NamedTuple):
             self.envelope, [self.places[k] for k in keep], [self.entries[k] for k in keep]
         )
 
-    def halves(self, start: int = 0, stop: int | None = None) -> "list[Parcel]":
-        """The messages from `start` to `stop` as at most two parcels."""
-        stop = len(self.places) if stop is None else stop
-        middle = (start + stop + 1) // 2
-        spans = ((start, middle), (middle, stop))
-        return [
-            Parcel(self.envelope, self.places[a:b], self.entries[a:b]) for a, b in spans if a < b
-        ]
+    def span(self, start: int, stop: int) -> "Parcel":
+        """A parcel with the messages from `start` to `stop`."""
+        return Parcel(self.envelope, self.places[start:stop], self.entries[start:stop])
+
+    def halves(self) -> "list[Parcel]":
+        """Two parcels of two or more messages."""
+        middle = (len(self.places) + 1) // 2
+        return [self.span(0, middle), self.span(middle, len(self.places))]
 
 
 class Cut(NamedTuple):

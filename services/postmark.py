@@ -117,7 +117,8 @@ class Postmark:
 
     def _begin(self, parcel: Parcel) -> Exchange:
         body = parcel.body()
-        return begin(lambda: self._post()(body), self._seconds)
+        post = self._post()  # not on the request's time
+        return begin(lambda: post(body), self._seconds)
 
     def _judge(self, batch: Batch, answer: Answer, parcel: Parcel) -> Verdict:
         status, told = str(answer.status), read_json(answer.body)

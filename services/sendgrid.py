@@ -121,7 +121,8 @@ class SendGrid:
 
     def _begin(self, parcel: Parcel) -> Exchange:
         body = Sealed(parcel.body())
-        return begin(lambda: self._post()(body), self._seconds)
+        post = self._post()  # not on the request's time
+        return begin(lambda: post(body), self._seconds)
 
     def _judge(self, answer: Answer, parcel: Parcel) -> Verdict:
         code = str(answer.status)

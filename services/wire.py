@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -211,6 +212,7 @@ class Wire:
         self._seconds = max(0.05, seconds * 0.95)
         self._kept: deque[_Watched] = deque()
         self._process = os.getpid()
+        weakref.finalize(self, _close, self._kept)
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
@@ -244,7 +246,8 @@ class Wire:
 
     def _connection(self) -> _Watched:
         if self._process != os.getpid():  # forked: the connections are the parent's
-            self._kept, self._process = deque(), os.getpid()
+            _close(self._kept)
+            self._process = os.getpid()
         while self._kept:
             try:
                 connection = self._kept.pop()
@@ -271,6 +274,11 @@ class Wire:
             return
         connection.idle_since = time.monotonic()
         self._kept.append(connection)
+
+
+def _close(connections: deque[_Watched]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _content(reply: http.client.HTTPResponse) -> bytes:
