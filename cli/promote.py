@@ -1,8 +1,6 @@
 """`flask promote-sandbox`: take a sandbox's people to live, and leave the simulation behind."""
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -11,7 +9,7 @@ from flask.cli import with_appcontext
 from cli.heartbeat import beats
 from database import migrate
 from database.engine import Database
-from database.promote import NotASandbox, Promoted, promote
+from database.promote import NotASandbox, Promoted, promote, promote_copy
 from web.context import House, house
 
 #: What the sandbox's and the live database are called unless DATABASE_URL says otherwise.
@@ -66,43 +64,14 @@ def _question(where: str, *, copied: bool) -> str:
 
 
 def _promote(parts: House, target: Path | None) -> Promoted:
-    """In a copy under another name until it is done, so that no half-made database is ever found
-    at the target."""
-    names = parts.settings.esp_names
+    names, now = parts.settings.esp_names, parts.clock()
     try:
-        if target is None:
-            migrate.copy_of(parts.db)
-            return parts.db.transact(lambda c: promote(c, names, parts.clock()))
-        unfinished = target.with_name(f"{target.name}.unfinished")
-        _remove(unfinished)
-        _copy(parts.db, unfinished)
-        made = Database(f"sqlite:///{unfinished}")
-        done = made.transact(lambda c: promote(c, names, parts.clock()))
-        _finish(made, unfinished)
-        unfinished.rename(target)
+        if target is not None:
+            return promote_copy(parts.db, target, names, now)
+        migrate.copy_of(parts.db)
+        return parts.db.transact(lambda connection: promote(connection, names, now))
     except NotASandbox as error:
         raise click.ClickException(str(error)) from error
-    return done
-
-
-def _copy(db: Database, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.touch(mode=0o600)
-    with closing(sqlite3.connect(str(db.path))) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
-
-
-def _finish(made: Database, path: Path) -> None:
-    """Nothing of the simulation stays in free pages, and nothing beside the file."""
-    made.dispose()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _remove(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
 
 
 def _told(done: Promoted, where: str) -> str:

@@ -125,34 +125,28 @@ CHECKS: tuple[Check, ...] = (*audit_ledger.CHECKS, *audit_people.CHECKS, *HOUSE)
 #: Found out by breaking things, not by looking.
 ELSEWHERE = (
     Elsewhere(
-        "1",
-        "Each person got one copy: only the ESPs' own logs show what arrived.",
+        "1", "Each person got one copy: only the ESPs' own logs show what arrived.",
+        "tests/journeys/test_kills.py",
+    ),
+    Elsewhere(
+        "2", "After a crash every lease is settled within 5 s of its end.",
+        "tests/journeys/test_kills.py",
+    ),
+    Elsewhere(
+        "3", "Suppression is checked by the very statement that commits a hand-over.",
         "tests/test_email_sender.py",
     ),
     Elsewhere(
-        "2",
-        "After a crash every lease is settled within 5 s of its end.",
+        "4", "Rates hold over all processes, and a daily limit to the message.",
         "tests/test_email_sender.py",
     ),
     Elsewhere(
-        "3",
-        "Suppression is checked by the very statement that commits a hand-over.",
-        "tests/test_email_sender.py",
+        "5", "Events in any order, repeated, late, or before our own commit change the same.",
+        "tests/test_feedback.py",
     ),
+    Elsewhere("6", "A 2xx means it is on disk.", "tests/journeys/test_kills.py"),
     Elsewhere(
-        "4",
-        "Rates hold over all processes, and a daily limit to the message.",
+        "7", "One sender's or campaign's fault stops nobody else; a suspension is no outage.",
         "tests/test_email_sender.py",
     ),
-    Elsewhere(
-        "5",
-        "Events in any order, repeated, late, or before our own commit change the same.",
-        "tests/test_email_sender.py",
-    ),
-    Elsewhere("6", "A 2xx means it is on disk.", "tests/test_email_sender.py"),
-    Elsewhere(
-        "7",
-        "One sender's or campaign's fault stops nobody else; a suspension is no outage.",
-        "tests/test_email_sender.py",
-    ),
-)
+)  # fmt: skip

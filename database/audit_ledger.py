@@ -99,15 +99,15 @@ _LEASE_OUTLIVED = """
     WHERE status = 'sending' AND (lease_until IS NULL OR lease_until < :late)
 """
 _OPEN_SENDS = "SELECT COUNT(*) FROM sends WHERE status = 'sending'"
+#: A join with what is known, not NOT IN, which PostgreSQL answers row by row once it is large.
 _NO_ID = f"""
-    SELECT s.id AS send, s.campaign_id, s.esp, s.updated_at FROM sends s
-    WHERE s.status = '{SendStatus.ACCEPTED}' AND s.message_id IS NULL
+    SELECT s.id AS send, s.campaign_id, s.esp, s.updated_at FROM sends s LEFT JOIN (
+        SELECT send_id FROM engagement WHERE send_id IS NOT NULL
+        UNION SELECT send_id FROM bounces WHERE send_id IS NOT NULL
+    ) AS told ON told.send_id = s.id
+    WHERE s.status = '{SendStatus.ACCEPTED}' AND s.message_id IS NULL AND told.send_id IS NULL
     AND s.address NOT LIKE 'erased:%'
     AND (s.trail IS NULL OR CAST(s.trail AS text) NOT LIKE '%mark_sent by %')
-    AND s.id NOT IN (
-        SELECT send_id FROM engagement WHERE send_id IS NOT NULL
-        UNION ALL SELECT send_id FROM bounces WHERE send_id IS NOT NULL
-    )
 """
 
 

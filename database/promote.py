@@ -4,14 +4,18 @@ A person whom nothing but a simulated bounce or complaint took out of reach retu
 were. Opt-outs, imports and operators' acts stay.
 """
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
 from database.bulk import listed, packed, relation
+from database.engine import Database
 from database.models import (
     Mode,
     SubscriberStatus,
@@ -63,6 +67,29 @@ def promote(connection: sa.Connection, esps: Iterable[str], now: float) -> Promo
     connection.execute(esp_performance.delete().where(esp_performance.c.scope != "instance"))
     people = connection.execute(sa.select(sa.func.count()).select_from(subscribers)).scalar_one()
     return Promoted(people, restored, strangers, dropped, sent, events)
+
+
+def promote_copy(db: Database, target: Path, esps: Iterable[str], now: float) -> Promoted:
+    """Do it in a copy of a SQLite database, under another name until it is done, so that no
+    half-made database is ever found at `target`."""
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.touch(mode=0o600)
+    with (
+        closing(sqlite3.connect(str(db.path))) as source,
+        closing(sqlite3.connect(unfinished)) as copy,
+    ):
+        source.backup(copy)
+    made = Database(f"sqlite:///{unfinished}")
+    try:
+        done = made.transact(lambda connection: promote(connection, esps, now))
+    finally:
+        made.dispose()
+    with closing(sqlite3.connect(unfinished)) as copy:  # nothing simulated stays in free pages
+        copy.execute("VACUUM")
+    unfinished.rename(target)
+    return done
 
 
 def _must_be_sandbox(connection: sa.Connection) -> None:
