@@ -63,7 +63,7 @@ def application(house: House | None) -> openapi.Api:
     """Frame, gate, blueprints and commands around the parts; None = built when first asked for."""
     app = openapi.Api("app", version=VERSION, template_folder="web/templates",
                       static_folder="web/static")  # fmt: skip
-    app.extensions["house"] = house or cache(lambda: build(in_force())[0])
+    app.extensions["house"] = house or cache(lambda: build(at_running_simulator(in_force()))[0])
     if house is not None:
         frame.install(app, house.settings)
         auth.install(app)

@@ -108,7 +108,9 @@ def identity(settings: Settings) -> Identity:
         from_name=settings.mail.mail_from_name,
         reply_to=settings.mail.mail_reply_to,
         from_domains=settings.from_domains,
-        esps=frozenset(settings.esps),
+        esps=frozenset(
+            name for name, esp in settings.esps.items() if esp.configured or settings.is_sandbox
+        ),
         blockers=tuple(FieldError(found.name, found.message) for found in settings.not_ready),
     )
 
