@@ -6,7 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from database import campaigns as campaign_store
+from database import esp_performance as performance
 from database import ledger, migrate, sends
+from database.audit import Facts, audit
 from database.engine import Database
 from database.models import LEDGER, EventKind, campaigns, subscribers
 from database.models import sends as sends_table
@@ -41,6 +43,7 @@ class Mailed:
             self.lease = Lease(self.id, "lease", NOW + 60)
             sends.take(connection, self.lease, ESP, self.ids, NOW)
             sends.hand_over(connection, self.lease, self.ids, NOW)
+            performance.count(connection, ESP, {"used": people}, NOW)
 
     def _people(self, connection: sa.Connection, count: int) -> None:
         rows = [
@@ -57,6 +60,7 @@ class Mailed:
         values = {
             "nonce": NONCE, "status": "sending", "phase": "draining", "mode": "sandbox",
             "subject": "Hello {{ name }}", "from_email": "news@example.com", "created_at": NOW,
+            "launched_at": NOW, "max_subscriber_id": 10**6,
             "html": "<p>Hi {{ name }}</p><a href='https://example.org/a?n={{ name }}'>go</a>"
                     "<a href='https://example.org/b'>there</a>",
             "links": ["https://example.org/a?n={{ name }}", "https://example.org/b"],
@@ -114,6 +118,11 @@ class Mailed:
             ).mappings()
             return {name: int(count) for name, count in rows.one().items() if count}
 
+    def check_promises(self) -> None:
+        """What `verify` would say."""
+        facts = Facts(LATER, "sandbox", 60, worker_beats=True)
+        assert [finding for finding in audit(self.db, facts).findings if not finding.ok] == []
+
     def check_ledger(self) -> None:
         """Counters equal the rows."""
         campaign = self.campaign()
@@ -123,9 +132,7 @@ class Mailed:
         assert campaign["audience"] == sum(states.values())
         at_esps: Counter[str] = Counter()
         with self.db.read() as connection:
-            from database.esp_performance import by_esp
-
-            for counts in by_esp(connection, self.id).values():
+            for counts in performance.by_esp(connection, self.id).values():
                 at_esps.update(counts)
         expected = {s: n for s, n in states.items() if s in ledger.PER_ESP}
         assert {name: count for name, count in at_esps.items() if count} == expected

@@ -180,6 +180,7 @@ def assert_told_once(mailed: Mailed) -> None:
     assert len(mailed.rows(bounces)) == 4
     assert len(mailed.rows(complaints)) == 1
     mailed.check_ledger()
+    mailed.check_promises()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -317,6 +318,7 @@ def test_an_erased_person_is_still_counted_and_stays_forgotten(mailed: Mailed) -
             if getattr(row, "send_id", row.id if table is sends else None) == mailed.ids[0]:
                 assert "p0@" not in str(row)
                 assert "198.51" not in str(row)
+    mailed.check_promises()
 
 
 # People

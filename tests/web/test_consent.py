@@ -88,9 +88,11 @@ def test_the_button_leads_to_a_page_that_can_undo(site: Site) -> None:
         assert site.mailed.person().status == "active"
     assert site.mailed.person().history[-1]["by"] == "person"
     assert "Unsubscribe from everything" in site.client.get(url).text
+    site.mailed.check_promises()
     site.client.post(url, data=BUTTON)
     assert site.mailed.person().status == "unsubscribed"
     assert site.mailed.campaign()["unsubscribes"] == 1
+    site.mailed.check_promises()
 
 
 def test_undo_takes_back_nothing_but_this_unsubscribe(site: Site) -> None:
