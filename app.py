@@ -115,7 +115,7 @@ def main() -> None:
 
 def _engine(settings: Settings) -> Engine:
     house, work = build(settings)
-    return Engine(application(house), work, parts_of(house))
+    return Engine(application(house), work, parts_of(house), house.close)
 
 
 def _fitting(settings: Settings) -> Settings:

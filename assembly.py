@@ -67,6 +67,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
         heartbeat_age=work.heartbeat_age,
         clock=clock,
         feedback=Feedback(db, lists, clock),
+        extras={"composer": composer},
     )
     return house, work
 

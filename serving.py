@@ -45,6 +45,7 @@ class Engine(NamedTuple):
     app: Flask
     work: Work
     parts: Parts
+    close: Callable[[], None]
 
 
 class CannotServe(Exception):
@@ -234,6 +235,8 @@ class Web(BaseApplication):  # type: ignore[misc]
         self._stop_work()
         if self._stopper is not None:
             self._stopper.join()
+        if self._engine is not None:
+            self._engine.close()
 
 
 # --- the worker alone ----------------------------------------------------------------------------

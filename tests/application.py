@@ -44,4 +44,4 @@ def close(app: Api) -> None:
     """Let go of files, so that no warning is left."""
     house: House = app.extensions["house"]
     house.sender.close()
-    house.db.dispose()
+    house.close()

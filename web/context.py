@@ -59,7 +59,15 @@ class House:
     heartbeat_age: Callable[[], float | None]
     clock: Callable[[], float]
     feedback: Any = None
+    #: What a blueprint keeps for the life of the process; what can be closed is, at the end.
     extras: dict[str, Any] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Write what waits to be written, let go of the database."""
+        for part in list(self.extras.values()):
+            if hasattr(part, "close"):
+                part.close()
+        self.db.dispose()
 
 
 def house() -> House:

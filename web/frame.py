@@ -35,6 +35,7 @@ STREAMED = frozenset({"/subscribers/import"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NUL = "\x00"
+_UNLIMITED = 2**62
 
 
 class Json(DefaultJSONProvider):
@@ -83,7 +84,7 @@ def _begin() -> None:
 
 def _limit_body() -> None:
     if request.url_rule is not None and request.url_rule.rule in STREAMED:
-        request.max_content_length = None
+        request.max_content_length = _UNLIMITED  # None would mean the configured one
 
 
 def _check_json() -> None:

@@ -18,9 +18,9 @@ _ANY = {
     500: "A fault of this service", 503: "The database cannot be used now",
 }  # fmt: skip
 _KEYED = {401: "No key, or one that is not known", 403: "The key's scope does not allow this"}
-_BODY = {
-    413: "The body is too large", 415: "The body is not declared as JSON",
-    422: "One or more fields cannot be accepted",
+_WRITING = {
+    409: "The thing's state does not allow this", 413: "The body is too large",
+    415: "The body's content type is not taken here",
 }  # fmt: skip
 _FIELDS = {422: "One or more fields cannot be accepted"}
 #: Swagger's styles are partly inline; nothing else on this page is.
@@ -54,8 +54,8 @@ class Api(OpenAPI):
         schemas["FieldProblem"] = FieldProblem.model_json_schema()
         schemas.pop(self.validation_error_model.__name__, None)
         for path, item in self.spec_json["paths"].items():
-            for operation in item.values():
-                _describe(operation, is_open(_as_rule(path)))
+            for method, operation in item.items():
+                _describe(operation, method, open_to_all=is_open(_as_rule(path)))
 
 
 _ABOUT = (
@@ -78,18 +78,20 @@ def _as_rule(path: str) -> str:
     return re.sub(r"{([^}]*)}", r"<\1>", path)
 
 
-def _describe(operation: dict[str, Any], open_to_all: bool) -> None:
+def _describe(operation: dict[str, Any], method: str, *, open_to_all: bool) -> None:
     responses = operation.setdefault("responses", {})
-    for status in [status for status in responses if status.startswith(("4", "5"))]:
-        responses[status]["content"] = {CONTENT_TYPE: {"schema": _SCHEMA}}
+    for status, response in responses.items():
+        # 422 is flask-openapi's own; an error that a view describes as a model is one.
+        if status == "422" or (status >= "400" and not response.get("content")):
+            response["content"] = {CONTENT_TYPE: {"schema": _SCHEMA}}
     operation.pop("security", None)
     expected = dict(_ANY)
     if not open_to_all:
         operation["security"] = [{"key": []}]
         expected |= _KEYED
-    if "requestBody" in operation:
-        expected |= _BODY
-    elif operation.get("parameters"):
+    if method != "get":
+        expected |= _WRITING
+    if "requestBody" in operation or operation.get("parameters"):
         expected |= _FIELDS
     else:
         responses.pop("422", None)

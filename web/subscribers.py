@@ -129,7 +129,6 @@ def _shown(person: Subscriber) -> dict[str, Any]:
 
 def _file() -> BinaryIO:
     """The body as it arrives: a list of any length is never held as a whole."""
-    request.max_content_length = None
     if request.mimetype != _MULTIPART:
         return cast("BinaryIO", request.stream)
     for upload in request.files.values():

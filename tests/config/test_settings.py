@@ -397,7 +397,7 @@ def test_no_secret_is_in_repr_report_or_error() -> None:
 
 def test_settings_never_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        settings().service.port = 1
+        settings().service.port = 1  # type: ignore[misc]
 
 
 # --- pages --------------------------------------------------------------------------------------

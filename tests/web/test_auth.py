@@ -67,8 +67,8 @@ def test_a_reading_key_reads_and_nothing_else(client: FlaskClient) -> None:
     assert client.get("/metrics", headers=bearer(READ)).status_code == 200
     answer = client.post("/send-campaign", json={}, headers=bearer(READ))
     assert answer.status_code == 403
-    assert "`full`" in answer.json["detail"]
-    assert "`read`" in answer.json["detail"]
+    assert "`full`" in answer.get_json()["detail"]
+    assert "`read`" in answer.get_json()["detail"]
 
 
 def test_a_sending_key_reads_sends_and_not_campaigns(client: FlaskClient) -> None:
