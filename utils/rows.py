@@ -107,9 +107,9 @@ def _csv(source: Iterator[str]) -> Iterator[Row]:
                 yield Row(number, {}, fault or words)
                 continue
         found = {
-            name: cell.strip()
+            name: text
             for name, cell in zip(header, cells, strict=False)
-            if cell and name and not cell.isspace()
+            if (text := cell.strip()) and name
         }
         if found:
             yield Row(number, found)
