@@ -81,6 +81,7 @@ def test_the_button_leads_to_a_page_that_can_undo(site: Site) -> None:
     assert "You are unsubscribed" in answer.text
     assert 'value="undo"' in answer.text
     assert 'value="undo"' in site.client.get(url).text
+    assert 'value="undo"' in site.client.get(f"/preferences/{site.consent()}").text
     assert site.mailed.person().history[-1]["user_agent"] == BROWSER
     for _ in range(2):
         answer = site.client.post(url, data=UNDO)
