@@ -67,12 +67,19 @@ def read_json(body: bytes) -> Any:
 def named_in(words: str, addresses: Sequence[str]) -> list[int]:
     """The places of the addresses that these words name, whole."""
     low = words.lower()
-    found = [
-        (n, address)
+    spans = [
+        (n, *found.span())
         for n, address in enumerate(map(str.lower, addresses))
-        if address in low and re.search(rf"(?<![\w.+%-]){re.escape(address)}(?![\w@-]|\.\w)", low)
+        if address in low
+        for found in re.finditer(rf"(?<![\w.+%-]){re.escape(address)}(?![\w@-]|\.\w)", low)
     ]
-    return [n for n, a in found if not any(a != other and a in other for _, other in found)]
+    whole = {
+        n
+        for n, start, end in spans
+        # ann@x.example inside o'ann@x.example is not ann.
+        if not any(a <= start and end <= b and b - a > end - start for _, a, b in spans)
+    }
+    return sorted(whole)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
