@@ -38,13 +38,28 @@ from startup import (
     read_settings,
     welcome,
 )
-from web import auth, campaigns, errors, esps, frame, health, metrics, openapi, sandbox, subscribers
+from web import (
+    auth,
+    campaigns,
+    consent,
+    errors,
+    esps,
+    frame,
+    health,
+    metrics,
+    openapi,
+    sandbox,
+    subscribers,
+    tracking,
+    webhooks,
+)
 from web.context import House
 
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
     campaigns.blueprint, subscribers.blueprint, esps.blueprint, health.blueprint,
-    metrics.blueprint, sandbox.blueprint,
+    metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
+    consent.blueprint,
 )  # fmt: skip
 
 
