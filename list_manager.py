@@ -18,8 +18,9 @@ from database import timeline as timelines
 from database.engine import Database
 from database.imports import Importer, ImportReport
 from database.lifecycle import moves_away
-from database.merge import Origin, Verdict, merge
+from database.merge import Verdict, merge
 from database.models import SubscriberStatus
+from database.records import Origin
 from database.subscribers import Filter, Subscriber
 from utils.addresses import BadAddress
 from utils.errors import Conflict, Invalid, NotFound

@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import BinaryIO
 
 from database.engine import Database
-from database.merge import Origin, Verdict, merge, rehearse
+from database.merge import Verdict, merge, rehearse
+from database.records import Origin
 from utils import person
 from utils.errors import Invalid
 from utils.person import BadField, Change
