@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -9,12 +10,14 @@ EX_UNAVAILABLE = 69  # sysexits.h
 
 
 def in_venv(program: str, root: Path = ROOT) -> None:
-    """Go on when this Python is the one of `.venv` (or another virtual environment was chosen on
-    purpose); else become it. Without a `.venv`, say how to get one and exit."""
+    """Go on when this Python is one of a virtual environment; else become the one of `.venv`.
+    Without a `.venv`, go on where the packages are (a container), or say how to get them."""
     if sys.prefix != sys.base_prefix:
         return
     python = root / ".venv" / "bin" / "python"
     if python.exists():
         os.execv(python, [str(python), program, *sys.argv[1:]])  # noqa: S606 - our own program
+    if find_spec("flask_openapi"):
+        return
     sys.stderr.write("The packages are not installed yet: run ./setup.sh first.\n")
     sys.exit(EX_UNAVAILABLE)

@@ -98,6 +98,7 @@ def serve_simulator(
 def simulator(settings: Settings) -> Iterator[Settings]:
     """The settings with the ESPs in place: in sandbox the simulator's, which is started as a child
     unless one is named."""
+    must_be_free(settings.service.host, settings.service.port)
     if not settings.is_sandbox:
         yield settings
         return

@@ -44,7 +44,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "utils": ("utils",),
     "config": ("config",),
     "simulator": ("simulator",),
-    "test_system": (),
+    "test_system": ("rerun", "cli.stage"),
     "bench": ANY,
 }
 #: Programs that start programs: they hand an environment on.
@@ -57,15 +57,12 @@ ESP_NAMES = frozenset({"sendgrid", "ses", "postmark", "amazon_ses"})
 ESP_FILES = re.compile(
     r"(services|simulator)/.*(sendgrid|ses|postmark|sns).*\.py|config/.*|bench/.*"
 )
-LONGEST = 300
+#: "About 300": a file that grows past this is two.
+LONGEST = 310
 #: Longer than they should be; no file may join this list without an argument.
 LONG_FILES = {
-    "database/merge.py": 310,
     "database/models.py": 350,  # the dictionary of nouns is read as one
     "database/sends.py": 350,
-    "email_sender.py": 320,
-    "launch.py": 320,
-    "services/amazon_ses.py": 320,
     "web/campaign_models.py": 330,
 }
 
