@@ -47,7 +47,8 @@ FIRST_NAMES = ("Ana", "Björn", "Chloé", "Dmitri", "Eoin", "Fatima", "Grace", "
 LAST_NAMES = ("O'Neill", "García", "Müller", "Søndergaard", "Okafor", "Nguyen", "Rossi")
 CITIES = ("Lisbon", "Zürich", "Kraków", "São Paulo", "Åarhus")
 #: What becomes of a message is decided by its recipient's local part (docs/simulator.md).
-FATES = {40: "hard+", 55: "soft+", 120: "complaint+", 30: "block+", 10: "click+", 70: "defer+"}
+#: One in so many, the rarest first.
+FATES = {400: "complaint+", 200: "soft+", 150: "block+", 100: "hard+", 70: "defer+", 10: "click+"}
 
 
 class Narrator:
@@ -171,10 +172,12 @@ def _watch(stage: Stage, narrator: Narrator, campaign_id: int) -> None:
     """Follow the campaign and make trouble on the way."""
     troubles = _troubles(stage, narrator)
     at = next(troubles)
+    states: dict[str, str] = {}
     end = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < end:
         campaign = stage.campaign(campaign_id)
         left = campaign["audience"] - campaign["ledger"]["queued"] - campaign["ledger"]["sending"]
+        _tell_switches(stage, narrator, states)
         narrator.show(_progress(campaign, left))
         if campaign["phase"] != "building" and left >= at * campaign["audience"]:
             at = next(troubles)
@@ -202,6 +205,16 @@ def _troubles(stage: Stage, narrator: Narrator) -> Iterator[float]:
     yield float("inf")
 
 
+def _tell_switches(stage: Stage, narrator: Narrator, states: dict[str, str]) -> None:
+    """Say when an ESP is taken out or in again."""
+    for esp in stage.call("GET", "/esp-status").body["esps"]:
+        name, state = esp["name"], esp["state"]
+        if states.get(name, "closed") != state:
+            why = f": {esp['why_not']}" if esp["why_not"] else ""
+            narrator.say(f"  {name}'s breaker is {state.replace('_', '-')}{why}")
+        states[name] = state
+
+
 def _progress(campaign: dict[str, Any], left: int) -> str:
     share = left / max(1, campaign["audience"])
     bar = "█" * round(share * 20)
@@ -218,7 +231,7 @@ def _settle(stage: Stage, narrator: Narrator, campaign_id: int) -> None:
     """Wait until the ESPs have told everything they know."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        pending = stage.simulator("GET", "/_webhooks").body["pending"]
+        pending = sum(stage.simulator("GET", "/_webhooks").body["pending"].values())
         campaign = stage.campaign(campaign_id)
         doubt = campaign["ledger"]["in_doubt"]
         narrator.show(f"Webhooks flow in: {pending} to come, {doubt} sends in doubt")
@@ -245,8 +258,10 @@ def _account(stage: Stage, narrator: Narrator, campaign_id: int) -> bool:
         states = ", ".join(f"{count} {name}" for name, count in row.items() if count)
         print(f"    {esp:<12}{sum(row.values()):6d}   {states}")
     opens, clicks = campaign["engagement"]["opens"], campaign["engagement"]["clicks"]
-    print(f"    opens: {opens['human']} human, {opens['machine'] + opens['privacy']} machine · "
-          f"clicks: {clicks['human']} human")  # fmt: skip
+    machines = opens["machine"] + opens["privacy"]
+    print(
+        f"    opens: {opens['human']} human, {machines} machine · clicks: {clicks['human']} human"
+    )
     verified = stage.run("verify")
     checks = {
         "the ledger balances": campaign["balanced"],

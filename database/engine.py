@@ -3,7 +3,6 @@
 A transaction that must survive a power cut is durable; a claim, which may be lost, is not.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
+
+from utils.turnstile import Crowded, Turnstile
 
 T = TypeVar("T")
 
@@ -35,9 +36,9 @@ class Database:
         """`url` is SQLAlchemy's; SQLite must name a file, whose folder is made when missing."""
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        # SQLite writes one at a time anyway: queueing here instead of in its busy handler, which
-        # sleeps and is unfair, keeps waits short inside one process.
-        self._writer = threading.RLock()
+        # SQLite writes one at a time anyway, but its busy handler sleeps and is unfair: a process
+        # with many small transactions starves the others. So writers queue before it.
+        self._turnstile = Turnstile(self.path, BUSY_SECONDS) if self.path else None
         if self.is_sqlite:
             self._reads = self._open_sqlite("NORMAL")
             self._normal = self._open_sqlite("NORMAL")
@@ -70,7 +71,7 @@ class Database:
         """One writing transaction. SQLite takes its write lock at once (BEGIN IMMEDIATE), because
         a read that becomes a write fails with SQLITE_BUSY_SNAPSHOT without waiting."""
         engine = self._full if durable else self._normal
-        with _translated(), self._lock(), engine.connect() as opened:
+        with _translated(), self._in_turn(), engine.connect() as opened:
             connection = opened.execution_options(begin="IMMEDIATE")
             with connection.begin():
                 if not self.is_sqlite and not durable:
@@ -94,14 +95,19 @@ class Database:
         """Close pooled connections: before a fork's child uses them, and at the end."""
         for engine in {self._reads, self._normal, self._full}:
             engine.dispose()
+        if self._turnstile is not None:
+            self._turnstile.close()
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        if not self.is_sqlite:
+    def _in_turn(self) -> Iterator[None]:
+        if self._turnstile is None:
             yield
             return
-        with self._writer:
-            yield
+        try:
+            with self._turnstile.turn():
+                yield
+        except Crowded:
+            raise DatabaseUnavailable("other writers kept the database locked") from None
 
     def _open_postgresql(self) -> sa.Engine:
         return sa.create_engine(
