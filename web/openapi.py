@@ -12,6 +12,8 @@ from web.auth import is_open
 from web.errors import CONTENT_TYPE, validation_problem
 from web.shapes import FieldProblem, Problem
 
+#: The tag of pages for recipients.
+PUBLIC = "public pages"
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _ANY = {
     400: "The request cannot be read", 404: "There is no such thing",
@@ -86,6 +88,10 @@ def _describe(operation: dict[str, Any], method: str, *, open_to_all: bool) -> N
             response["content"] = {CONTENT_TYPE: {"schema": _SCHEMA}}
     operation.pop("security", None)
     expected = dict(_ANY)
+    if PUBLIC in operation.get("tags", ()):
+        # People who follow a dead link get a page, programs a problem.
+        responses.setdefault("404", {"description": _ANY[404], "content": {
+            "text/html": {}, CONTENT_TYPE: {"schema": _SCHEMA}}})  # fmt: skip
     if not open_to_all:
         operation["security"] = [{"key": []}]
         expected |= _KEYED
