@@ -1,0 +1,111 @@
+"""Whether memory grows with the audience: the peak of a fresh process that sends one campaign, for
+a small and a large list. Exit code 1: it grows beyond the gate. `python -m bench.memory`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import people, sink
+from bench.campaign import ESPS
+from bench.ours import Miscount, Product
+
+#: Megabytes that the larger list may cost beyond the smaller one.
+GATE = 15.0
+SIZES = (10_000, 100_000)
+
+
+class Growth(NamedTuple):
+    """Peak megabytes by size, small to large."""
+
+    esp: str
+    sizes: tuple[int, ...]
+    peaks: tuple[float, ...]
+
+    @property
+    def megabytes(self) -> float:
+        return self.peaks[-1] - self.peaks[0]
+
+    @property
+    def passed(self) -> bool:
+        return self.megabytes < GATE
+
+
+def measure(esp: str, sizes: tuple[int, ...] = SIZES) -> Growth:
+    """One campaign for each size, each in a process of its own. Raises Miscount."""
+    return Growth(esp, sizes, tuple(_peak(esp, size) for size in sizes))
+
+
+def _peak(esp: str, size: int) -> float:
+    with tempfile.TemporaryDirectory() as folder, sink.running() as at:
+        path = Path(folder) / "email.db"
+        people.fill(path, size)
+        command = [sys.executable, "-m", "bench.memory", "--child", esp, str(path), at.url]
+        told = subprocess.run(command, cwd=sink.ROOT, check=True, stdout=subprocess.PIPE)
+        answer = json.loads(told.stdout)
+        taken = at.taken()
+    if {taken.recipients, taken.people, answer["accepted"], size} != {size}:
+        raise Miscount(f"{esp}: {size} wanted, sink {taken}, accepted {answer['accepted']}")
+    return float(answer["peak"])
+
+
+def _child(esp: str, path: Path, url: str) -> None:
+    """Send one campaign and say how large this process was at most."""
+    product = Product(path, url, [esp])
+    sent = product.send()
+    product.close()
+    print(json.dumps({"accepted": sent.ledger.get("accepted", 0), "peak": _high_water()}))
+
+
+_STATUS = Path("/proc/self/status")
+
+
+def available() -> bool:
+    """Whether this system tells a process's peak."""
+    return _STATUS.exists()
+
+
+def _high_water() -> float:
+    """Megabytes of this process at its largest. Not `ru_maxrss`, which a child inherits."""
+    for line in _STATUS.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) / 1024
+    raise RuntimeError("no VmHWM: memory is measured on Linux only")
+
+
+def shown(grown: list[Growth]) -> str:
+    """The table for a person to read."""
+    lines = []
+    for one in grown:
+        peaks = ", ".join(
+            f"{size:,} people {peak:.1f} MB"
+            for size, peak in zip(one.sizes, one.peaks, strict=True)
+        )
+        verdict = "holds" if one.passed else "MISSED"
+        lines.append(f"{one.esp:9} {peaks}: {one.megabytes:+.1f} MB  < {GATE:g}: {verdict}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m bench.memory", description=__doc__)
+    parser.add_argument("--esp", choices=ESPS, action="append", help="only this one; repeatable")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", nargs=3, metavar=("ESP", "FILE", "URL"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        esp, path, url = given.child
+        _child(esp, Path(path), url)
+        return 0
+    grown = [measure(esp) for esp in given.esp or ESPS]
+    rows = [one._asdict() | {"growth": one.megabytes, "passed": one.passed} for one in grown]
+    print(json.dumps(rows, indent=2) if given.json else shown(grown))
+    return 0 if all(one.passed for one in grown) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
