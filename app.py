@@ -3,7 +3,7 @@
 `python app.py` starts the web with the worker inside, and in sandbox the simulator beside it.
 """
 
-from rerun import in_venv
+from boot.rerun import in_venv
 
 if __name__ == "__main__":  # before anything that only .venv has
     in_venv(__file__)
@@ -11,13 +11,8 @@ if __name__ == "__main__":  # before anything that only .venv has
 import time
 from functools import cache
 
-from assembly import VERSION, build, parts_of
-from cli.register import register
-from cli.tools import SettingsReport, Tools
-from config import report
-from config.settings import EX_CONFIG, Settings, SettingsError
-from database.engine import DatabaseUnavailable
-from serving import (
+from boot.assembly import VERSION, build, parts_of
+from boot.serving import (
     EX_UNAVAILABLE,
     CannotServe,
     Engine,
@@ -28,7 +23,7 @@ from serving import (
     simulator,
     wait_for_simulator,
 )
-from startup import (
+from boot.startup import (
     StartRefused,
     checked,
     in_force,
@@ -38,6 +33,11 @@ from startup import (
     read_settings,
     welcome,
 )
+from cli.register import register
+from cli.tools import SettingsReport, Tools
+from config import report
+from config.settings import EX_CONFIG, Settings, SettingsError
+from database.engine import DatabaseUnavailable
 from web import (
     auth,
     campaigns,

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from composer import Composer, Render, Rendered
 from database import campaigns, sends
 from database import esp_performance as performance
 from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
 from mail.message import Content, Message
+from outbound.composer import Composer, Render, Rendered
 from services import esp_manager, settling
 from services.esp import Batch, Report
 from services.esp_manager import EspManager, Plan, Record

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-import tally
 from database import engagement, events, send_acts, subscribers
 from database.engagement import Marks
 from database.engine import Database
@@ -20,7 +19,8 @@ from database.lifecycle import lifted
 from database.models import BounceKind, EventKind, SubscriberStatus, bounces, complaints
 from database.models import SendStatus as S
 from database.send_acts import Lift, SendRow
-from evidence import Met, keep, key_of, labelled
+from inbound import tally
+from inbound.evidence import Met, keep, key_of, labelled
 from list_manager import ListManager
 from services.esp import EspEvent
 from utils.addresses import BadAddress, canonical

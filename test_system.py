@@ -3,7 +3,7 @@
 Real processes over HTTP on loopback, on a stage of its own; reads no `.env` and needs no key.
 """
 
-from rerun import in_venv
+from boot.rerun import in_venv
 
 if __name__ == "__main__":
     in_venv(__file__)

@@ -20,9 +20,9 @@ from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from control import CampaignControl
 from email_sender import EmailSender
-from launch import Launcher
+from outbound.control import CampaignControl
+from outbound.launch import Launcher
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bench import letter
-from composer import Composer, Render
 from config.esp_config import ESP_FACTS
 from database import campaigns
 from database.engine import Database
 from database.models import LEDGER
 from database.segments import SavedSegments
 from email_sender import Claim, EmailSender, Parcel
-from launch import Draft, Identity, Launcher
 from mail.renderer import Urls
+from outbound.composer import Composer, Render
+from outbound.launch import Draft, Identity, Launcher
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp, Report
 from services.esp_manager import EspManager, Policy

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from campaign_overview import CampaignReader, Overview
 from cli.heartbeat import beats
-from launch import Draft, Launched, NotReady
+from outbound.launch import Draft, Launched, NotReady
+from outbound.overview import CampaignReader, Overview
 from utils.errors import Conflict, Invalid
 from web.campaign_models import campaign_out
 from web.context import House, house

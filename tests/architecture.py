@@ -9,30 +9,26 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ANY = ("",)
-CORE = ("email_sender", "feedback", "list_manager")
-#: Files beside a road belong to its room.
-SAME_ROOM = {
-    "app": "app", "assembly": "app", "serving": "app", "startup": "app",
-    "launch": "email_sender", "composer": "email_sender", "control": "email_sender",
-    "campaign_overview": "email_sender", "esp_control": "email_sender",
-    "evidence": "feedback", "tally": "feedback", "consent": "feedback",
-}  # fmt: skip
+CORE = ("email_sender", "outbound", "feedback", "inbound", "list_manager")
 #: Pure policies: their state comes as arguments.
 _POLICY = ("services.esp", "services.esp_state", "database.models", "services.breaker")
 _WEB = (*CORE, "mail", "services.esp", "services.esp_manager", "database", "utils", "web")
 #: Room or module -> what it may import. The longest name that fits a module counts.
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "app": ANY,
+    "boot": ANY,
+    "boot.rerun": (),
     "cli": (*_WEB, "cli"),
     "cli.first_run": (),
     "cli.demo": ("cli.stage",),
     "cli.stage": (),
-    "rerun": (),
     "work": (*CORE, "utils.dns_checker", "database", "work"),
     "web": _WEB,
     "web.keyring": (),
-    "email_sender": ("services", "mail", "database", "utils", "email_sender"),
-    "feedback": ("services", "mail", "database", "utils", "list_manager", "feedback"),
+    "email_sender": ("services", "mail", "database", "utils", "outbound"),
+    "outbound": ("services", "mail", "database", "utils", "outbound"),
+    "feedback": ("services", "mail", "database", "utils", "list_manager", "inbound"),
+    "inbound": ("services", "mail", "database", "utils", "list_manager", "feedback", "inbound"),
     "list_manager": ("mail", "database", "utils"),
     "services": ("services", "mail.message", "database.models"),
     "services.breaker": _POLICY,
@@ -44,7 +40,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "utils": ("utils",),
     "config": ("config",),
     "simulator": ("simulator",),
-    "test_system": ("rerun", "cli.stage"),
+    "test_system": ("boot.rerun", "cli.stage"),
     "bench": ANY,
 }
 #: Programs that start programs: they hand an environment on.
@@ -100,8 +96,8 @@ def _parsed(text: str) -> ast.Module:
 def sources() -> list[Source]:
     """Every file of the product; tests are free."""
     found = [*ROOT.glob("*.py")]
-    for room in ("bench", "cli", "config", "database", "mail", "services", "simulator", "utils",
-                 "web"):  # fmt: skip
+    for room in ("bench", "boot", "cli", "config", "database", "inbound", "mail", "outbound",
+                 "services", "simulator", "utils", "web"):  # fmt: skip
         found += (ROOT / room).rglob("*.py")
     return [
         Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
@@ -109,15 +105,9 @@ def sources() -> list[Source]:
     ]
 
 
-def room_of(module: str) -> str:
-    """The room a module stands in."""
-    top = module.partition(".")[0]
-    return SAME_ROOM.get(top, module)
-
-
 def rule_for(module: str) -> tuple[str, ...] | None:
     """What a module may import; None = the table does not know it."""
-    name = room_of(module)
+    name = module
     while name and name not in MAY_IMPORT:
         name = name.rpartition(".")[0]
     return MAY_IMPORT.get(name)
@@ -150,7 +140,7 @@ def forbidden_imports(source: Source, known: frozenset[str]) -> Iterator[str]:
         if allowed is None:
             yield f"{source.path}: stands in no room of the table"
             return
-        if not any(below(room_of(name), prefix) for prefix in allowed):
+        if not any(below(name, prefix) for prefix in allowed):
             yield f"{source.path}:{node.lineno} may not import {name}"
 
 

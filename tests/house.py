@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from composer import Composer
-from control import CampaignControl
 from database import campaigns
 from database.engine import Database
 from database.models import LEDGER, subscribers
 from database.segments import SavedSegments
 from email_sender import EmailSender, Options
-from launch import Draft, Identity, Launcher
 from mail.renderer import Urls
+from outbound.composer import Composer
+from outbound.control import CampaignControl
+from outbound.launch import Draft, Identity, Launcher
 from services.esp import (
     Accepted,
     Batch,
@@ -127,7 +127,7 @@ class House:
         with self.db.write() as connection:
             connection.execute(subscribers.insert(), rows)
 
-    def launch(self, **fields: object) -> int:
+    def launch(self, **fields: Any) -> int:
         """Launch a small campaign to everybody and make its rows."""
         draft = Draft(**{"subject": "Hello {{ name }}", "html": "<p>Hi {{ name }}</p>", **fields})
         launched = self.launcher.launch(draft)
@@ -137,7 +137,7 @@ class House:
     def drain(self, campaign_id: int, seconds: float = 20) -> float | None:
         return self.sender.drain(campaign_id, seconds=seconds)
 
-    def campaign(self, campaign_id: int) -> dict[str, object]:
+    def campaign(self, campaign_id: int) -> dict[str, Any]:
         with self.db.read() as connection:
             row = campaigns.get(connection, campaign_id)
         assert row is not None

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-import rerun
-import serving
 from app import create_app
+from boot import rerun, serving
+from boot.startup import StartRefused, prepare, welcome
 from config.settings import load
 from database import campaigns, migrate
 from database.engine import Database
-from startup import StartRefused, prepare, welcome
 from tests.application import SECRETS, application_at, close, settings_at
 from tests.running import ROOT, Running, free_ports
 from utils.signing import new_nonce

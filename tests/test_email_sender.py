@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from email_sender import Options
 from services.breaker import PROBES_TO_CLOSE, TRIP_AFTER
 from services.esp import (
     Accepted,
+    EspError,
     InDoubt,
     Misconfigured,
     NotTried,
@@ -93,9 +95,7 @@ def test_four_threads_mail_nobody_twice(home: House) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_was_certainly_not_accepted_goes_to_the_next_esp(
-    home: House, error: Exception
-) -> None:
+def test_what_was_certainly_not_accepted_goes_to_the_next_esp(home: House, error: EspError) -> None:
     home.add_people(300)
     home.esps["sendgrid"].always = all_get(error)
     if isinstance(error, NotTried):
@@ -125,6 +125,7 @@ def test_ambiguous_answers_in_a_row_open_the_breaker(build: Build) -> None:
     home.add_people(1200)
     home.esps["sendgrid"].always = home.esps["sendgrid"].takes_but_hides_it
     campaign = home.launch(esp="sendgrid")  # nowhere else to go
+    come_back = None
     for _ in range(TRIP_AFTER + 1):
         come_back = home.drain(campaign, seconds=2)
         clock.forward(4)
@@ -260,7 +261,7 @@ def test_suppression_wins_until_the_statement_that_hands_over(
     campaign = home.launch()
     rendered = home.sender._rendered
 
-    def opt_out_meanwhile(*args: object) -> object:
+    def opt_out_meanwhile(*args: Any) -> object:
         with home.db.write() as connection:
             connection.execute(
                 subscribers.update()
@@ -286,7 +287,7 @@ def test_pause_and_cancel_win_until_hand_over(
     campaign = home.launch()
     rendered = home.sender._rendered
 
-    def act_meanwhile(*args: object) -> object:
+    def act_meanwhile(*args: Any) -> object:
         getattr(home.control, act)(campaign, by="test")
         return rendered(*args)
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from campaign_overview import Overview
 from database.models import CampaignStatus, SendStatus
-from launch import Draft
+from outbound.launch import Draft
+from outbound.overview import Overview
 from utils.attributes import text
 from utils.signing import SendRef
 from utils.times import rfc3339

@@ -5,9 +5,9 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from campaign_overview import CampaignReader
 from database import campaigns as store
 from database import send_acts
+from outbound.overview import CampaignReader
 from utils.errors import NotFound
 from utils.signing import read_send_id
 from web import campaign_csv

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from consent import Consent, Standing, Visit
+from inbound.consent import Consent, Standing, Visit
 from utils.signing import SendRef
 from web.context import house
 from web.public import not_found, public_page

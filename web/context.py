@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import current_app
 
-from control import CampaignControl
 from database.engine import Database
 from email_sender import EmailSender
-from launch import Launcher
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.control import CampaignControl
+from outbound.launch import Launcher
 from services.esp import Esp
 from services.esp_manager import EspManager
 from utils.signing import Signer

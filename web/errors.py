@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from database.engine import DatabaseUnavailable
-from launch import NotReady
+from outbound.launch import NotReady
 from services.esp import WebhookNotConfigured, WebhookRefused
 from utils.errors import Conflict, FieldError, Invalid, NotFound
 

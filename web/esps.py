@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field
 
-from esp_control import EspControl, Status
+from outbound.esp_control import EspControl, Status
 from utils.attributes import text
 from utils.errors import Invalid
 from web.auth import actor

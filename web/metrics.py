@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from database import metrics
-from esp_control import EspControl, Status
+from outbound.esp_control import EspControl, Status
 from web.context import House, house
 
 #: Breaker states as numbers, for graphs.

@@ -11,13 +11,13 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from composer import Composer
 from database import tracked
 from database.events import OWN
 from database.models import EventKind
 from mail.compiled import preview, render_view
 from mail.links import fill_link, is_template
 from mail.people import Person, RenderError, escape_html
+from outbound.composer import Composer
 from services.esp import EspEvent
 from utils.buffer import Buffer
 from utils.signing import SendRef

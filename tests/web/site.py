@@ -6,7 +6,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from app import create_app
-from composer import Composer
+from outbound.composer import Composer
 from services.esp import EspEvent, WebhookRequest
 from tests.application import settings_at
 from tests.mailed import LATER, Mailed

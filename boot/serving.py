@@ -29,7 +29,7 @@ from config.settings import Settings
 from simulator import foreground
 from work import Parts, Work
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
 THREADS = 16
 #: A request in flight may take this long after SIGTERM; work.py drains in 25 s meanwhile.
 GRACEFUL_SECONDS = 28

@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from campaign_overview import read_records
 from database import esp_performance as performance
 from database import events
 from database.engine import Database
 from database.models import Lane
+from outbound.overview import read_records
 from services import quota, reputation
 from services.esp_manager import EspManager, Policy, Record, Standing
 from services.esp_state import EspState

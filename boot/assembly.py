@@ -7,17 +7,17 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from composer import Composer
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.settings import Settings
-from control import CampaignControl
 from database.engine import Database
 from database.segments import SavedSegments
 from email_sender import EmailSender, Options
 from feedback import Feedback
-from launch import Identity, Launcher
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.composer import Composer
+from outbound.control import CampaignControl
+from outbound.launch import Identity, Launcher
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp
 from services.esp_manager import EspManager, Policy
@@ -33,7 +33,7 @@ from web.keyring import KeyRing
 from work import Parts, Work
 
 VERSION = "0.1.0"
-SAVED_SEGMENTS = Path(__file__).parent / "config" / "segments.json"
+SAVED_SEGMENTS = Path(__file__).parent.parent / "config" / "segments.json"
 
 
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[House, Work]:

@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from composer import Composer
 from database import audience, campaigns, sends
 from database.engine import Database
 from database.models import CampaignKind, CampaignStatus, Phase
@@ -22,6 +21,7 @@ from database.segment_sql import Condition, condition
 from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
+from outbound.composer import Composer
 from utils import addresses
 from utils.errors import Conflict, FieldError, Invalid
 from utils.signing import new_nonce

@@ -11,7 +11,7 @@ from database import esp_performance as performance
 from database.events import OWN, Key
 from database.models import BounceKind, EventKind
 from database.send_acts import SendRow
-from evidence import Met
+from inbound.evidence import Met
 
 #: The ESP's counter that an event moves; bounces count by kind, opens and clicks if human.
 _ESP_COUNTERS = {
