@@ -1,9 +1,8 @@
-"""SendGrid's Web API v3 as far as sending needs it: routes, answers, and how a message reads.
+"""SendGrid's Web API v3 as far as sending needs it: routes, limits and answers.
 
-Pages: "Mail Send" (API reference), "Mail Send: Errors", "Retrieve Credits", "Substitution Tags".
+Pages: "Mail Send" (API reference), "Mail Send: Errors", "Retrieve Credits".
 """
 
-import base64
 import hmac
 import re
 import time
@@ -11,9 +10,10 @@ import time
 import orjson
 
 from simulator.faults import Fault
-from simulator.sendgrid_rules import MAX_BYTES, ROLES, Recipient, check
+from simulator.sendgrid_mail import mail_of, message_id, request_id
+from simulator.sendgrid_rules import MAX_BYTES, Recipient, check
 from simulator.state import State
-from simulator.wire import Accepted, Answer, Json, Mail, Request, Route, Stored, answer
+from simulator.wire import Accepted, Answer, Json, Request, Route, answer
 
 NAME = "sendgrid"
 NO_KEY = "Permission denied, wrong credentials"
@@ -127,71 +127,6 @@ def _rows(mail: Json, persons: Json, people: list[Recipient]) -> list[Accepted]:
     return rows
 
 
-def request_id(state: State, first: int) -> str:
-    """X-Message-Id: 22 characters, one for all recipients of a request."""
-    return base64.urlsafe_b64encode(state.digest(first, "sendgrid")).decode()[:22]
-
-
-def message_id(state: State, message: Stored) -> str:
-    """`sg_message_id` as events carry it: the request's id and a suffix per recipient."""
-    number = message.extra["n"]
-    return f"{request_id(state, message.id - number)}.recvd-simulator-1-{number}.0"
-
-
-def mail_of(_state: State, message: Stored) -> Mail:
-    """The message as its recipient reads it.
-
-    Substitutions apply to subject, reply-to and content, not to headers ("Substitution Tags").
-    Whether a value is searched again is not documented; here it is, because that case hurts.
-    """
-    shared, person = message.content, message.extra["p"]
-    pairs = list((person.get("substitutions") or {}).items())
-
-    def fill(text: str) -> str:
-        for key, value in pairs:
-            text = text.replace(key, value)
-        return text
-
-    parts = {part["type"]: fill(part["value"]) for part in shared.get("content", ())}
-    headers = {**shared.get("headers", {}), **person.get("headers", {})}
-    reply_to = [shared["reply_to"]] if "reply_to" in shared else shared.get("reply_to_list", [])
-    if reply_to:
-        headers["Reply-To"] = ", ".join(fill(_shown(entry)) for entry in reply_to)
-    return Mail(
-        sender=_shown(person.get("from") or shared["from"]),
-        to=_recipient(message, person),
-        subject=fill(person.get("subject") or shared.get("subject", "")),
-        html=parts.get("text/html", ""),
-        text=parts.get("text/plain", ""),
-        headers=headers,
-        tags=args_of(message),
-    )
-
-
-def args_of(message: Stored) -> dict[str, str]:
-    """Custom arguments: a personalization's own win over the request's of the same name."""
-    return {
-        **(message.content.get("custom_args") or {}),
-        **(message.extra["p"].get("custom_args") or {}),
-    }
-
-
-def _recipient(message: Stored, person: Json) -> str:
-    entries = [e for role in ROLES for e in person.get(role, ())]
-    return _shown(entries[message.extra["k"]])
-
-
-def _shown(entry: Json) -> str:
-    return f"{entry['name']} <{entry['email']}>" if entry.get("name") else str(entry["email"])
-
-
-def address_of(message: Stored) -> str:
-    """The recipient as the request spelled it."""
-    person = message.extra["p"]
-    entries = [e for role in ROLES for e in person.get(role, ())]
-    return str(entries[message.extra["k"]]["email"])
-
-
 def show_credits(state: State, request: Request) -> Answer:
     """GET /v3/user/credits ("Retrieve Credits")."""
     refused = _unauthorised(state, request)
@@ -230,3 +165,5 @@ ROUTES = (
     Route("GET", re.compile(r"/v3/user/credits/?"), show_credits),
     Route("GET", re.compile(r"/v3/scopes/?"), scopes),
 )
+
+__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "refusal"]

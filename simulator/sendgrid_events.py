@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from simulator import outcomes as o
-from simulator import people, sendgrid
+from simulator import people, sendgrid_mail
 from simulator.state import State
 from simulator.wire import Event, Json
 
@@ -56,9 +56,9 @@ _WORDS: dict[str, Json] = {
 def write(state: State, event: Event) -> Json:
     """One event; custom arguments lie flat in it and lose against SendGrid's own names."""
     message = event.message
-    message_id = sendgrid.message_id(state, message)
-    shown: Json = sendgrid.args_of(message) | {
-        "email": sendgrid.address_of(message),
+    message_id = sendgrid_mail.message_id(state, message)
+    shown: Json = sendgrid_mail.args_of(message) | {
+        "email": sendgrid_mail.address_of(message),
         "timestamp": event.at // 1000,
         "sg_event_id": people.event_id(state, event),
         "sg_message_id": message_id,
@@ -73,7 +73,7 @@ def write(state: State, event: Event) -> Json:
         reader = people.reader(event)
         shown |= {"useragent": reader.agent, "ip": reader.ip}
     if event.kind == o.CLICK:
-        shown["url"] = people.link_in(sendgrid.mail_of(state, message), message)
+        shown["url"] = people.link_in(sendgrid_mail.mail_of(state, message), message)
     return shown | _WORDS[event.kind]
 
 

@@ -76,11 +76,6 @@ PERSONALIZATION_FIELDS = frozenset(
 )
 ROLES = ("to", "cc", "bcc")
 OBJECTS = ("headers", "custom_args", "mail_settings", "tracking_settings", "asm", "sections")
-# JSON's own names of the types that Python's reader makes of them.
-TYPE_NAMES = {
-    str: "string", bool: "boolean", int: "integer", float: "number", list: "array",
-    dict: "object", type(None): "null",
-}  # fmt: skip
 
 
 class Recipient(NamedTuple):
@@ -103,8 +98,7 @@ def check(mail: Json, fail_every: int = 0) -> tuple[Errors, list[Recipient]]:
     wrong_types += ["subject"] if type(mail.get("subject", "")) is not str else []
     for name in wrong_types:
         expected = "string" if name == "subject" else "object"
-        given = TYPE_NAMES[type(mail[name])]
-        errors.say(f"Invalid type. Expected: {expected}, given: {given}.", name)
+        errors.say(words.wrong_type(expected, mail[name]), name)
     if wrong_types:
         return errors, []
     _check_from(mail, errors)
@@ -118,8 +112,7 @@ def _check_from(mail: Json, errors: Errors) -> None:
     if sender is None:
         errors.say(words.FROM_REQUIRED, "from")
     elif not isinstance(sender, dict):
-        given = TYPE_NAMES[type(sender)]
-        errors.say(f"Invalid type. Expected: object, given: {given}.", "from")
+        errors.say(words.wrong_type("object", sender), "from")
     elif not isinstance(sender.get("email"), str) or not plain(sender["email"]):
         errors.say(words.FROM_BAD, "from.email")
     if "reply_to" in mail and "reply_to_list" in mail:

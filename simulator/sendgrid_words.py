@@ -62,6 +62,16 @@ TWICE = (
     "Each unique email address in the personalizations array should only be included once. You "
     "have included [{}] more than once."
 )
+# JSON's own names of the types that Python's reader makes of them.
+_TYPE_NAMES = {
+    str: "string", bool: "boolean", int: "integer", float: "number", list: "array",
+    dict: "object", type(None): "null",
+}  # fmt: skip
+
+
+def wrong_type(expected: str, given: Json) -> str:
+    """What SendGrid says of a value whose JSON type is not the one it wants."""
+    return f"Invalid type. Expected: {expected}, given: {_TYPE_NAMES[type(given)]}."
 
 
 class Errors(list[Json]):
