@@ -155,6 +155,10 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+#: PostgreSQL's undefined table and undefined column.
+_OTHER_SCHEMA = {"42P01", "42703"}
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Driver errors of a database that is locked, full or gone become one of ours."""
@@ -162,6 +166,10 @@ def _translated() -> Iterator[None]:
         yield
     except (exc.OperationalError, exc.InternalError, exc.TimeoutError) as error:
         raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
+    except exc.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) not in _OTHER_SCHEMA:
+            raise
+        raise DatabaseUnavailable("the schema is older: run ./setup.sh db upgrade") from error
 
 
 def _is_deadlock(error: DatabaseUnavailable) -> bool:

@@ -89,6 +89,8 @@ def promote_copy(db: Database, target: Path, esps: Iterable[str], now: float) ->
     with closing(sqlite3.connect(unfinished)) as copy:  # nothing simulated stays in free pages
         copy.execute("VACUUM")
     unfinished.rename(target)
+    for beside in target.parent.glob(f"{unfinished.name}.*"):  # the lock files of a writer
+        beside.unlink(missing_ok=True)
     return done
 
 

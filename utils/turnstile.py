@@ -5,12 +5,13 @@ who leaves and comes back at once finds the door taken. The kernel frees both wh
 """
 
 import fcntl
+import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 _POLL_SECONDS = 0.001
 
@@ -25,7 +26,8 @@ class Turnstile:
     def __init__(self, path: Path, seconds: float) -> None:
         """`seconds` is the longest wait."""
         self._paths = (path.with_name(f"{path.name}.door"), path.with_name(f"{path.name}.turn"))
-        self._files: tuple[IO[bytes], ...] = ()
+        self._files: list[int] = []
+        weakref.finalize(self, _close, self._files)
         self._seconds = seconds
         self._threads = threading.Lock()
 
@@ -52,17 +54,20 @@ class Turnstile:
     def close(self) -> None:
         """Close the files; the next turn opens them again."""
         with self._threads:
-            for file in self._files:
-                file.close()
-            self._files = ()
+            _close(self._files)
 
-    def _opened(self) -> tuple[IO[bytes], ...]:
+    def _opened(self) -> list[int]:
         if not self._files:
-            self._files = tuple(path.open("ab") for path in self._paths)
+            self._files += [os.open(path, os.O_RDWR | os.O_CREAT, 0o600) for path in self._paths]
         return self._files
 
 
-def _take(file: IO[bytes], deadline: float) -> None:
+def _close(files: list[int]) -> None:
+    while files:
+        os.close(files.pop())
+
+
+def _take(file: int, deadline: float) -> None:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

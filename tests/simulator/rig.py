@@ -220,11 +220,14 @@ def pm_mail(person: str, **more: Json) -> Json:
 
 @dataclass
 class Posted:
-    """One POST that the receiver got."""
+    """One request that the receiver got, and when, and from which port."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str
+    at: float
+    port: int
 
     @property
     def json(self) -> Json:
@@ -233,7 +236,7 @@ class Posted:
 
 @dataclass
 class Receiver:
-    """A product's webhook endpoint, with a say in what it answers."""
+    """A product's web service, with a say in what it answers."""
 
     url: str = ""
     posts: list[Posted] = field(default_factory=list)
@@ -261,13 +264,19 @@ def receiving() -> Iterator[Receiver]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            posted = Posted(self.path, dict(self.headers), body)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            posted = Posted(
+                self.path, dict(self.headers), body, self.command, time.time(),
+                self.client_address[1],
+            )  # fmt: skip
             status = receiver.answer(posted)
             receiver.posts.append(posted)
             self.send_response(status)
             self.send_header("Content-Length", "0")
+            self.send_header("Location", "/followed")
             self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 - the base class's name
 
         def log_message(self, *_: object) -> None: ...
 

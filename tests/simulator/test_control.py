@@ -96,7 +96,9 @@ def test_reset_forgets_mail_and_faults_and_keeps_keys_and_limits(rig: Rig) -> No
     assert rig.call("POST", "/_reset")[0] == 200
     assert rig.messages() == []
     assert rig.get("/_faults")["items"] == []
-    assert rig.get("/_stats")["total"] == {"requests": 0, "accepted": 0, "events_pending": 0}
+    assert rig.get("/_stats")["total"] == {
+        "requests": 0, "accepted": 0, "events_pending": 0, "visits_pending": 0,
+    }  # fmt: skip
     assert rig.get("/_keys") == rig.keys
     assert rig.get("/_limits")["ses"]["daily_quota"] == 5
     rig.pm_post("/email/batch", [pm_mail("ann@x.example")])

@@ -102,6 +102,7 @@ def test_junk_never_breaks_an_esp_and_what_it_takes_can_be_read_and_told(
 ) -> None:
     monkeypatch.setattr(ses, "_unsigned", lambda *_: None)
     state = State(db)
+    state.log.schedule.engagement = 1
     serve, good = CASES[name]
     headers = {
         "Authorization": f"Bearer {state.keys.sendgrid_api_key}",
@@ -122,15 +123,24 @@ def test_junk_never_breaks_an_esp_and_what_it_takes_can_be_read_and_told(
 
 
 def read_back(state: State) -> None:
-    """Every message that was taken has a form for its reader and a form for each of its events."""
+    """Every message that was taken can be read, visited and told of."""
     from simulator import outbox
     from simulator.esps import ESPS
+    from simulator.log import ESP_CODE, VISITS
+    from simulator.outcomes import TOLD_AS, VISIT_CLICK, VISIT_UNSUBSCRIBE
+    from simulator.visits import Readers
     from simulator.webhooks import VOICES
 
     for message in state.log.select_messages("1", [], limit=100_000):
         assert ESPS[message.esp].mail_of(state, message).subject is not None
     with state.log.reading() as connection:
         for esp, voice in VOICES.items():
-            for event in outbox.due(state.log, connection, esp, 1 << 60, 100_000):
+            for event in outbox.due(state.log, connection, ESP_CODE[esp], 1 << 60, 100_000):
                 # Signing thousands of SNS envelopes would take longer than it shows.
                 assert voice.write(state, event)  # type: ignore[attr-defined]
+            visits = outbox.due(state.log, connection, ESP_CODE[esp] + VISITS, 1 << 60, 100_000)
+            for visit in visits:
+                assert ESPS[esp].owns(visit.message, TOLD_AS[visit.kind]) in (True, False, None)
+                for kind in (visit.kind, VISIT_CLICK, VISIT_UNSUBSCRIBE):
+                    Readers(state)._paths(visit._replace(kind=kind), "http://127.0.0.1:5000")
+                assert voice.write(state, visit._replace(kind=TOLD_AS[visit.kind]))  # type: ignore[attr-defined]
