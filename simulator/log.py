@@ -19,11 +19,14 @@ from pathlib import Path
 
 import orjson
 
-from simulator.outcomes import EVENTS, KIND_CODE, KINDS, PROCESSED, events_for
+from simulator.outcomes import KINDS
+from simulator.schedule import Schedule
 from simulator.wire import Accepted, Json, Stored
 
 ESPS = ("sendgrid", "ses", "postmark")
 ESP_CODE = {esp: code for code, esp in enumerate(ESPS)}
+# The outbox has two queues per ESP: its events under its code, visits to its mail so many further.
+VISITS = len(ESPS)
 
 # `copy_of`: two messages to one address are copies if they agree in it; the campaign, or the send
 # id where no campaign is named. Empty: such a message cannot be told from a second, different one.
@@ -52,15 +55,6 @@ ROWS_PER_STATEMENT = 200
 KEYS_PER_STATEMENT = 100
 CONTENT_CACHE = 64
 
-# By ESP: Postmark tells nothing when it takes a message, its answer has said it.
-_CODES = tuple(
-    {kind: KIND_CODE[kind] for kind in KINDS if (esp, kind) != ("postmark", PROCESSED)}
-    for esp in ESPS
-)
-_EVENT_CODES = tuple(
-    {outcome: tuple(codes[k] for k in kinds if k in codes) for outcome, kinds in EVENTS.items()}
-    for codes in _CODES
-)
 MESSAGE_COLUMNS = (
     "m.id, m.at, m.esp, m.address, m.send_id, m.campaign, m.outcome, m.content, m.extra"
 )
@@ -74,9 +68,7 @@ class Log:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self.lock = threading.RLock()
         self.wake = threading.Event()
-        self.latency: tuple[float, float] = (0.0, 0.0)
-        self.engagement = 0.0
-        self._random = random.Random(1)
+        self.schedule = Schedule(ESPS)
         self._writer = self.connect()
         self._prepare()
         self._content_ids: OrderedDict[bytes, int] = OrderedDict()
@@ -168,30 +160,12 @@ class Log:
                 for n, row in enumerate(rows)
             ]
             insert(connection, "INTO messages", stored)
-            insert(connection, "INTO outbox", self._events(code, at, first, rows))
+            insert(connection, "INTO outbox", self.schedule.rows(code, at, first, rows))
             self._next = first + len(rows)
         for row in rows:
             self.accepted[esp, row.outcome] += 1
         self.wake.set()
         return first, at
-
-    def _events(
-        self, code: int, at: int, first: int, rows: Sequence[Accepted]
-    ) -> list[tuple[int, int, int, int, int, int]]:
-        low, high = self.latency
-        instant, engagement = high <= 0, self.engagement
-        events: list[tuple[int, int, int, int, int, int]] = []
-        for message, row in enumerate(rows, first):
-            kinds = _EVENT_CODES[code][row.outcome]
-            if engagement > 0:
-                named = events_for(row.outcome, row.send_id or row.address, engagement)
-                kinds = tuple(_CODES[code][kind] for kind in named if kind in _CODES[code])
-            due = at
-            for kind in kinds:
-                # A millisecond apart keeps an ESP's own order of one message's events.
-                due += 1 if instant else 1 + int(1000 * self._random.uniform(low, high))
-                events.append((code, due, message, kind, 0, due))
-        return events
 
     def _content_id(self, connection: sqlite3.Connection, content: bytes) -> int:
         digest = blake2b(content, digest_size=16).digest()

@@ -3,8 +3,8 @@
 from simulator import outbox
 from simulator.addresses import canonical
 from simulator.esps import Esp
-from simulator.log import ESP_CODE, ESPS, Log
-from simulator.outcomes import KIND_CODE, KINDS
+from simulator.log import ESP_CODE, ESPS, VISITS, Log
+from simulator.outcomes import KIND_CODE, KINDS, TOLD_AS
 from simulator.state import State
 from simulator.wire import Json, Stored
 
@@ -88,7 +88,7 @@ def ledger(log: Log, query: dict[str, str]) -> list[Json]:
 
 
 def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:
-    """Events that were told, oldest first, with the receiver's last status and the attempts."""
+    """Events told and visits made, oldest first, with the last status and the attempts."""
     where, values = _conditions(query, "p")
     if "kind" in query:
         if query["kind"] not in KIND_CODE:
@@ -138,12 +138,12 @@ def _distinct(log: Log) -> dict[str, int]:
 def stats(state: State) -> Json:
     """The numbers of each ESP and of all together."""
     log, meters = state.log, state.meters
-    pending = outbox.pending(log)
+    waiting = outbox.waiting(log)
     people = _distinct(log)
     accepted, told = log.accepted.copy(), log.told.copy()
     requests = meters.requests.copy()
     shown: Json = {}
-    for esp in ESPS:
+    for code, esp in enumerate(ESPS):
         outcomes = {o: n for (e, o), n in accepted.items() if e == esp}
         statuses = {str(s): n for (e, s), n in requests.items() if e == esp}
         shown[esp] = {
@@ -153,11 +153,13 @@ def stats(state: State) -> Json:
             "outcomes": outcomes,
             "distinct_recipients": people.get(esp, 0),
             "peak_per_second": meters.peak[esp],
-            "events_posted": {k: n for (e, k), n in told.items() if e == esp},
-            "events_pending": pending.get(esp, 0),
+            "events_posted": {k: n for (e, k), n in told.items() if e == esp and k not in TOLD_AS},
+            "events_pending": waiting.get(code, 0),
+            "visits": {k: n for (e, k), n in told.items() if e == esp and k in TOLD_AS},
+            "visits_pending": waiting.get(code + VISITS, 0),
         }
     totals = {
         name: sum(shown[esp][name] for esp in ESPS)
-        for name in ("requests", "accepted", "events_pending")
+        for name in ("requests", "accepted", "events_pending", "visits_pending")
     }
     return {"esps": shown, "total": totals, "duplicates": duplicates(log)}

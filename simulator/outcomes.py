@@ -13,9 +13,22 @@ UNSUBSCRIBE, DROPPED, CONTENT, RENDER_FAILURE = (
     "render_failure",
 )
 
+# What a recipient does, as the product sees it: a pixel fetched, a link followed, a list left.
+VISIT_OPEN, VISIT_MACHINE_OPEN = "visit_open", "visit_machine_open"
+VISIT_CLICK, VISIT_UNSUBSCRIBE = "visit_click", "visit_unsubscribe"
+VISITS = {
+    OPEN: VISIT_OPEN,
+    MACHINE_OPEN: VISIT_MACHINE_OPEN,
+    CLICK: VISIT_CLICK,
+    UNSUBSCRIBE: VISIT_UNSUBSCRIBE,
+}
+# Where the ESP sees it instead, it is an event of this kind.
+TOLD_AS = {visit: kind for kind, visit in VISITS.items()}
+
 KINDS = (
     PROCESSED, DELIVERED, DEFERRED, HARD, SOFT, BLOCK, COMPLAINT, OPEN, MACHINE_OPEN, CLICK,
     UNSUBSCRIBE, DROPPED, CONTENT, RENDER_FAILURE,
+    VISIT_OPEN, VISIT_MACHINE_OPEN, VISIT_CLICK, VISIT_UNSUBSCRIBE,
 )  # fmt: skip
 KIND_CODE = {kind: code for code, kind in enumerate(KINDS)}
 

@@ -13,7 +13,7 @@ from simulator import postmark_rules as rules
 from simulator import postmark_search as search
 from simulator import postmark_words as words
 from simulator.outcomes import SUPPRESSED
-from simulator.postmark_mail import mail_of, message_id, message_id_of, stamp
+from simulator.postmark_mail import mail_of, message_id, message_id_of, owns, stamp
 from simulator.postmark_rules import Checked, Problem
 from simulator.postmark_words import NAME, error, not_found, refusal, unauthorised
 from simulator.state import State
@@ -157,4 +157,4 @@ ROUTES = (
     Route("GET", re.compile(r"/server/?"), search.server),
 )
 
-__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "refusal"]
+__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "owns", "refusal"]

@@ -1,6 +1,6 @@
 """How a message that Postmark took reads at its recipient, and under which id; takes none itself.
 
-Pages: "Email API", "Messages API".
+Pages: "Email API", "Messages API", "Open tracking", "Link tracking", "Unsubscribe links".
 """
 
 import re
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from simulator.outcomes import CLICK, UNSUBSCRIBE
 from simulator.state import State
 from simulator.wire import Mail, Stored, uuid_of
 
@@ -39,7 +40,9 @@ def stamp(at: int) -> str:
 def mail_of(state: State, message: Stored) -> Mail:
     """The message as its recipient reads it; Postmark merges nothing in plain sends."""
     extra = message.extra
-    html, text = orjson.loads(zlib.decompress(state.log.body(message.id)))
+    body = state.log.body(message.id)
+    # A reset may have come between: what is forgotten reads as nothing.
+    html, text = orjson.loads(zlib.decompress(body)) if body else ("", "")
     headers = {header["Name"]: header["Value"] for header in extra.get("Headers") or ()}
     if extra.get("ReplyTo"):
         headers["Reply-To"] = extra["ReplyTo"]
@@ -52,3 +55,15 @@ def mail_of(state: State, message: Stored) -> Mail:
         headers=headers,
         tags=extra.get("Metadata") or {},
     )
+
+
+def owns(message: Stored, kind: str) -> bool | None:
+    """Whether the message has Postmark track this; None leaves it to the server's settings."""
+    if kind == UNSUBSCRIBE:
+        # A setting of the stream: no message says whether the way out is Postmark's or its own.
+        return None
+    if kind == CLICK:
+        links = message.extra.get("TrackLinks") or None
+        return None if links is None else bool(links != "None")
+    opens = message.extra.get("TrackOpens")
+    return opens if isinstance(opens, bool) else None

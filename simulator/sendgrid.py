@@ -10,7 +10,7 @@ import time
 import orjson
 
 from simulator.faults import Fault
-from simulator.sendgrid_mail import mail_of, message_id, request_id
+from simulator.sendgrid_mail import mail_of, message_id, owns, request_id
 from simulator.sendgrid_rules import MAX_BYTES, Recipient, check
 from simulator.state import State
 from simulator.wire import Accepted, Answer, Json, Request, Route, answer
@@ -166,4 +166,4 @@ ROUTES = (
     Route("GET", re.compile(r"/v3/scopes/?"), scopes),
 )
 
-__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "refusal"]
+__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "owns", "refusal"]

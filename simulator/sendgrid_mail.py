@@ -1,13 +1,21 @@
 """How a message that SendGrid took reads at its recipient, and under which id; takes none itself.
 
-Pages: "Mail Send" (API reference), "Substitution Tags".
+Pages: "Mail Send" (API reference), "Substitution Tags", "Tracking Settings".
 """
 
 import base64
 
+from simulator.outcomes import CLICK, MACHINE_OPEN, OPEN, UNSUBSCRIBE
 from simulator.sendgrid_rules import ROLES
 from simulator.state import State
-from simulator.wire import Json, Mail, Stored
+from simulator.wire import Json, Mail, Stored, dig
+
+_SWITCHES = {
+    OPEN: "open_tracking",
+    MACHINE_OPEN: "open_tracking",
+    CLICK: "click_tracking",
+    UNSUBSCRIBE: "subscription_tracking",
+}
 
 
 def request_id(state: State, first: int) -> str:
@@ -73,3 +81,11 @@ def address_of(message: Stored) -> str:
     person = message.extra["p"]
     entries = [e for role in ROLES for e in person.get(role, ())]
     return str(entries[message.extra["k"]]["email"])
+
+
+def owns(message: Stored, kind: str) -> bool | None:
+    """Whether the request has SendGrid track this; None leaves it to the account's settings."""
+    if kind == UNSUBSCRIBE and message.content.get("asm"):
+        return True
+    wanted = dig(message.content, "tracking_settings", _SWITCHES[kind], "enable")
+    return wanted if isinstance(wanted, bool) else None

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from simulator import control, sabotage, webhooks
+from simulator import control, sabotage
+from simulator.courier import Courier
 from simulator.esps import find
 from simulator.faults import DOOR, WIRE, Fault
 from simulator.state import State
+from simulator.visits import Readers
+from simulator.webhooks import VOICES, Teller
 from simulator.wire import Answer, Request
 
 LARGEST_BODY = 64_000_000
@@ -220,13 +223,15 @@ def _linger_off(connection: socket.socket) -> None:
 class Running:
     """A started simulator: its address, its parts, and the way to stop it."""
 
-    def __init__(self, server: Server, couriers: list[webhooks.Courier], url: str) -> None:
+    def __init__(self, server: Server, couriers: list[Courier], url: str) -> None:
         self.url, self.state = url, server.state
         self._server, self._couriers = server, couriers
         self._thread = threading.Thread(
             target=server.serve_forever, args=(STOP_SECONDS,), daemon=True
         )
         self._thread.start()
+        for courier in couriers:
+            courier.start()
 
     @property
     def port(self) -> int:
@@ -272,4 +277,4 @@ def start(
     server = Server((host, port), state)
     shown = f"[{host}]" if ":" in host else host
     state.url = f"http://{shown}:{server.server_port}"
-    return Running(server, webhooks.start(state), state.url)
+    return Running(server, [*(Teller(state, esp) for esp in VOICES), Readers(state)], state.url)

@@ -16,7 +16,7 @@ from simulator.addresses import split
 from simulator.faults import Fault
 from simulator.keys import ACCOUNT_ID
 from simulator.ses_calls import Entry
-from simulator.ses_mail import mail_of, message_id, message_id_of
+from simulator.ses_mail import mail_of, message_id, message_id_of, owns
 from simulator.state import State
 from simulator.wire import Accepted, Answer, Json, Request, Route, answer, uuid_of
 
@@ -209,4 +209,4 @@ ROUTES = (
     Route("POST", re.compile(r"/"), sns.confirm),
 )
 
-__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "refusal"]
+__all__ = ["NAME", "ROUTES", "mail_of", "message_id", "not_found", "owns", "refusal"]

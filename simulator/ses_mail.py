@@ -1,7 +1,8 @@
 """How a message that SES took reads at its recipient, and under which id; takes none itself.
 
 Pages: "Using templates to send personalized email with the Amazon SES API", SES API v2 reference
-"BulkEmailEntry" (an entry's headers replace the shared ones of the same name).
+"BulkEmailEntry" (an entry's headers replace the shared ones of the same name),
+"ConfigurationOverrides", developer guide "Using subscription management".
 """
 
 from email import message_from_bytes, policy
@@ -10,8 +11,9 @@ from email.message import EmailMessage
 import orjson
 
 from simulator import ses_rules as rules
+from simulator.outcomes import CLICK, UNSUBSCRIBE
 from simulator.state import State
-from simulator.wire import Json, Mail, Stored, uuid_of
+from simulator.wire import Json, Mail, Stored, dig, uuid_of
 
 
 def message_id_of(state: State, number: int, at: int) -> str:
@@ -94,3 +96,14 @@ def _raw_mail(state: State, message: Stored) -> Mail:
         headers={k: str(v) for k, v in mime.items() if not k.lower().startswith("x-ses-")},
         tags=message.extra["tags"],
     )
+
+
+def owns(message: Stored, kind: str) -> bool | None:
+    """Whether the call has SES track this; None leaves it to the configuration set."""
+    call = message.content
+    if kind == UNSUBSCRIBE:
+        # "Using subscription management": SES tells only of contact lists that a call names.
+        return bool(call.get("ListManagementOptions"))
+    name = "ClickTrackingEnabled" if kind == CLICK else "OpenTrackingEnabled"
+    switch = dig(call, "ConfigurationOverrides", "Tracking", name)
+    return {"ENABLED": True, "DISABLED": False}.get(str(switch))

@@ -17,7 +17,11 @@ from simulator.wire import Json
 
 @dataclass
 class Webhooks:
-    """How events are posted; `latency` is a range of seconds between one event and the next."""
+    """How events are posted and mail is read.
+
+    `latency` is a range of seconds between one event and the next, `reading_seconds` one between
+    delivery and a click.
+    """
 
     target: str | None = None
     paused: bool = False
@@ -26,6 +30,7 @@ class Webhooks:
     repeat: int = 1
     engagement: float = 0.0
     latency: tuple[float, float] = (0.0, 0.0)
+    reading_seconds: tuple[float, float] = (2.5, 4.0)
     retry_seconds: float = 1.0
     signature_version: str = "2"
 
@@ -40,12 +45,16 @@ class Webhooks:
         ]
         if not wrong:
             for name, value in wanted.items():
-                setattr(self, name, tuple(value) if name == "latency" else value)
+                setattr(self, name, tuple(value) if isinstance(value, list) else value)
         return wrong
 
 
 def _number(value: Json) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _range(value: Json) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_number, value))
 
 
 def _on_loopback(target: Json) -> bool:
@@ -65,7 +74,8 @@ _CHECKS: dict[str, Callable[[Json], bool]] = {
     "retry_seconds": _number,
     "engagement": lambda v: _number(v) and v <= 1,
     "repeat": lambda v: isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 100,
-    "latency": lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(map(_number, v)),
+    "latency": _range,
+    "reading_seconds": _range,
     "signature_version": lambda v: v in ("1", "2"),
 }
 
@@ -90,8 +100,9 @@ class State:
 
     def apply(self) -> None:
         """Settings that the log uses while it takes mail."""
-        self.log.latency = self.webhooks.latency
-        self.log.engagement = self.webhooks.engagement
+        schedule, settings = self.log.schedule, self.webhooks
+        schedule.latency, schedule.reading_seconds = settings.latency, settings.reading_seconds
+        schedule.engagement = settings.engagement
 
     def save(self) -> None:
         self.log.put("webhooks", orjson.dumps(asdict(self.webhooks)))

@@ -49,6 +49,13 @@ def answer(status: int, payload: Json, headers: tuple[tuple[str, str], ...] = ()
     return Answer(status, orjson.dumps(payload), headers)
 
 
+def dig(value: Json, *names: str) -> Json:
+    """What lies under these names, one below the other; None where there is no such object."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 Handler = Callable[[Any, Request], Answer]
 
 
