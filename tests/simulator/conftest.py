@@ -8,7 +8,8 @@ import pytest
 
 import simulator
 from simulator.state import State
-from tests.simulator.rig import Receiver, Rig, receiving
+from tests.simulator.receiver import Receiver, receiving
+from tests.simulator.rig import Rig
 
 
 @pytest.fixture(scope="session")

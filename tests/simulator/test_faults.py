@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from python_http_client.exceptions import HTTPError
 
-from tests.simulator.rig import Receiver, Rig, pm_mail, ses_bulk, sg_mail
+from tests.simulator.receiver import Receiver
+from tests.simulator.rig import Rig, pm_mail, ses_bulk, sg_mail
 
 Json = Any
 ESPS = ("sendgrid", "ses", "postmark")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import simulator
-from tests.simulator.rig import Receiver, Rig, eventually, pm_mail, sg_mail
+from tests.simulator.receiver import Receiver
+from tests.simulator.rig import Rig, eventually, pm_mail, sg_mail
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.simulator.rig import BOTO, Receiver, Rig, ses_bulk
+from tests.simulator.receiver import Receiver
+from tests.simulator.rig import BOTO, Rig, ses_bulk
 
 Json = Any
 

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from tests.simulator.rig import Posted, Receiver, Rig, eventually, pm_mail, ses_bulk, sg_mail
+from tests.simulator.receiver import Posted, Receiver
+from tests.simulator.rig import Rig, eventually, pm_mail, ses_bulk, sg_mail
 
 Json = Any
 SG, SES, PM = "/webhooks/sendgrid", "/webhooks/ses", "/webhooks/postmark"
