@@ -185,7 +185,7 @@ def as_json(result: Result) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m bench.campaign", description=__doc__)
-    parser.add_argument("--recipients", type=int, default=10_000)
+    parser.add_argument("--recipients", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--esp", choices=ESPS, action="append", help="only this one; repeatable")
     parser.add_argument("--json", action="store_true")

@@ -1,5 +1,6 @@
 """Whether memory grows with the audience: the peak of a fresh process that sends one campaign, for
-a small and a large list. Exit code 1: it grows beyond the gate. `python -m bench.memory`.
+a small and a large list, and what a recipient costs in each. Exit code 1: memory grows beyond the
+gate. `python -m bench.memory`.
 """
 
 import argparse
@@ -7,11 +8,12 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import people, sink
-from bench.campaign import ESPS
+from bench.campaign import ESPS, MICRO
 from bench.ours import Miscount, Product
 
 #: Megabytes that the larger list may cost beyond the smaller one.
@@ -19,16 +21,23 @@ GATE = 15.0
 SIZES = (10_000, 100_000)
 
 
+class Cost(NamedTuple):
+    """Of one campaign in a fresh process."""
+
+    peak: float  #: megabytes
+    cpu_us: float  #: for each recipient, first imports and connections included
+
+
 class Growth(NamedTuple):
-    """Peak megabytes by size, small to large."""
+    """Costs by size, small to large."""
 
     esp: str
     sizes: tuple[int, ...]
-    peaks: tuple[float, ...]
+    costs: tuple[Cost, ...]
 
     @property
     def megabytes(self) -> float:
-        return self.peaks[-1] - self.peaks[0]
+        return self.costs[-1].peak - self.costs[0].peak
 
     @property
     def passed(self) -> bool:
@@ -37,10 +46,10 @@ class Growth(NamedTuple):
 
 def measure(esp: str, sizes: tuple[int, ...] = SIZES) -> Growth:
     """One campaign for each size, each in a process of its own. Raises Miscount."""
-    return Growth(esp, sizes, tuple(_peak(esp, size) for size in sizes))
+    return Growth(esp, sizes, tuple(_cost(esp, size) for size in sizes))
 
 
-def _peak(esp: str, size: int) -> float:
+def _cost(esp: str, size: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder, sink.running() as at:
         path = Path(folder) / "email.db"
         people.fill(path, size)
@@ -50,15 +59,18 @@ def _peak(esp: str, size: int) -> float:
         taken = at.taken()
     if {taken.recipients, taken.people, answer["accepted"], size} != {size}:
         raise Miscount(f"{esp}: {size} wanted, sink {taken}, accepted {answer['accepted']}")
-    return float(answer["peak"])
+    return Cost(answer["peak"], answer["cpu"] / size * MICRO)
 
 
 def _child(esp: str, path: Path, url: str) -> None:
-    """Send one campaign and say how large this process was at most."""
+    """Send one campaign and say what it took."""
     product = Product(path, url, [esp])
+    began = time.process_time()
     sent = product.send()
+    cpu = time.process_time() - began
     product.close()
-    print(json.dumps({"accepted": sent.ledger.get("accepted", 0), "peak": _high_water()}))
+    accepted = sent.ledger.get("accepted", 0)
+    print(json.dumps({"accepted": accepted, "peak": _high_water(), "cpu": cpu}))
 
 
 _STATUS = Path("/proc/self/status")
@@ -83,8 +95,8 @@ def shown(grown: list[Growth]) -> str:
     lines = []
     for one in grown:
         peaks = ", ".join(
-            f"{size:,} people {peak:.1f} MB"
-            for size, peak in zip(one.sizes, one.peaks, strict=True)
+            f"{size:,} people {cost.peak:.1f} MB ({cost.cpu_us:.1f} us each)"
+            for size, cost in zip(one.sizes, one.costs, strict=True)
         )
         verdict = "holds" if one.passed else "MISSED"
         lines.append(f"{one.esp:9} {peaks}: {one.megabytes:+.1f} MB  < {GATE:g}: {verdict}")
@@ -102,7 +114,15 @@ def main() -> int:
         _child(esp, Path(path), url)
         return 0
     grown = [measure(esp) for esp in given.esp or ESPS]
-    rows = [one._asdict() | {"growth": one.megabytes, "passed": one.passed} for one in grown]
+    rows = [
+        {
+            "esp": one.esp, "growth": one.megabytes, "passed": one.passed,
+            "costs": {
+                size: cost._asdict() for size, cost in zip(one.sizes, one.costs, strict=True)
+            },
+        }
+        for one in grown
+    ]  # fmt: skip
     print(json.dumps(rows, indent=2) if given.json else shown(grown))
     return 0 if all(one.passed for one in grown) else 1
 
