@@ -19,16 +19,14 @@ from statistics import median
 from typing import Any
 
 from bench import people, sink, theirs
-from bench.ours import Miscount, Product, Steps
+from bench.ours import ESPS, MICRO, Miscount, Product, Steps
 
-ESPS = ("sendgrid", "ses", "postmark")
 OURS, BATCH, EACH = "ours", "SDK, batch call", "SDK, one each"
 #: How many times our CPU a side may at least take.
 GATES = {BATCH: 2.5, EACH: 20.0}
 #: One request each is slow and steady: this share of the people is enough.
 EACH_SHARE = 25
 LEAST_EACH = 5
-MICRO = 1e6
 
 
 @dataclass(frozen=True)

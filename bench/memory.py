@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import people, sink
-from bench.campaign import ESPS, MICRO
-from bench.ours import Miscount, Product
+from bench.ours import ESPS, MICRO, Miscount, Product
 
 #: Megabytes that the larger list may cost beyond the smaller one.
 GATE = 15.0

@@ -29,7 +29,9 @@ Result = TypeVar("Result")
 
 #: The issue's batch sizes: as many as each ESP takes in a request.
 BATCH_SIZES = {"sendgrid": 1000, "ses": 50, "postmark": 500}
+ESPS = tuple(BATCH_SIZES)
 LONGEST_SECONDS = 3600.0
+MICRO = 1e6
 
 
 class Miscount(Exception):
