@@ -62,6 +62,7 @@ class Parcel(NamedTuple):
     day: str
     content: Content
     messages: Mapping[int, Message]  #: by send, in order
+    careful: bool = False  #: one message per request
 
 
 class Step(NamedTuple):
@@ -126,20 +127,21 @@ class EmailSender:
 
         def claim(connection: sa.Connection) -> tuple[list[Claim], Render, float | None]:
             now = self._clock()
-            campaign = campaigns.get(connection, campaign_id)
-            if campaign is None or campaign["status"] != CampaignStatus.SENDING:
+            campaign = campaigns.brief(connection, campaign_id)
+            if campaign is None or campaign.status != CampaignStatus.SENDING:
                 return [], _nothing, None
-            wanted = min(self._manager.claim_size(), campaign["n_queued"])
+            wanted = min(self._manager.claim_size(), campaign.n_queued)
             lane = _lane_of(campaign)
             records = self._records(connection, now)
-            plan = self._manager.plan(records, wanted, lane, now, campaign["options"].get("esp"))
+            plan = self._manager.plan(records, wanted, lane, now, campaign.options.get("esp"))
             if len(plan.chosen) == 0:
                 return [], _nothing, _comeback(plan) if wanted else None
             picked = sends.pick(connection, campaign_id, len(plan.chosen))
             lease = Lease(campaign_id, secrets.token_hex(8), now + self._options.lease_seconds)
             claims = self._reserve(connection, lease, plan, picked, records, lane)
-            render = self._composer.compose(connection, campaign_id) if claims else _nothing
-            return claims, render, None
+            if not claims:
+                return [], _nothing, None
+            return claims, self._composer.compose(connection, campaign_id, campaign.nonce), None
 
         return self._db.transact(claim, durable=False)
 
@@ -196,14 +198,18 @@ class EmailSender:
 
         def hand_over(connection: sa.Connection) -> list[Parcel]:
             now = self._clock()
+            states = performance.states(connection, [parcel.esp for parcel in parcels])
             leaving = []
             for parcel in parcels:
                 lease = parcel.lease._replace(until=now + self._options.lease_seconds)
                 decided = sends.hand_over(connection, lease, list(parcel.messages), now)
                 unused = len(parcel.messages) - len(decided.ready)
                 performance.give_back(connection, parcel.esp, parcel.day, unused)
-                ready = {id_: m for id_, m in parcel.messages.items() if id_ in decided.ready}
-                leaving.append(parcel._replace(lease=lease, messages=ready))
+                ready = parcel.messages
+                if unused:
+                    ready = {id_: m for id_, m in ready.items() if id_ in decided.ready}
+                careful = EspState.from_json(states[parcel.esp]).careful
+                leaving.append(parcel._replace(lease=lease, messages=ready, careful=careful))
             return leaving
 
         return [parcel for parcel in self._db.transact(hand_over) if parcel.messages]
@@ -230,15 +236,10 @@ class EmailSender:
             parcel.content,
             list(parcel.messages.values()),
             deadline=time.monotonic() + self._options.lease_seconds - margin,
-            careful=self._is_careful(parcel.esp),
+            careful=parcel.careful,
         )
         report = self._manager.esps[parcel.esp].send(batch)
         self._record_patiently(parcel, report)
-
-    def _is_careful(self, esp: str) -> bool:
-        with self._db.read() as connection:
-            row = performance.read(connection, [esp], self._clock())[esp]
-        return EspState.from_json(row.state).careful
 
     def _record_patiently(self, parcel: Parcel, report: Report) -> None:
         """Write down what the ESP said. While the database refuses, try until the lease is over:
@@ -271,8 +272,7 @@ class EmailSender:
         self._pause_if_told(connection, parcel, report)
 
     def _learn(self, connection: sa.Connection, esp: str, report: Report, now: float) -> None:
-        row = performance.lock(connection, [esp], now)[esp]
-        before = EspState.from_json(row.state)
+        before = EspState.from_json(performance.lock_states(connection, [esp], now)[esp])
         after = esp_manager.learn(before, report, now)
         if after != before:
             performance.save_states(connection, {esp: after.to_json()}, now)
@@ -292,8 +292,8 @@ def _nothing(_people: Sequence[Picked]) -> Rendered:
     raise AssertionError("nothing was claimed")
 
 
-def _lane_of(campaign: sa.RowMapping) -> Lane:
-    transactional = campaign["kind"] == CampaignKind.TRANSACTIONAL
+def _lane_of(campaign: campaigns.Brief) -> Lane:
+    transactional = campaign.kind == CampaignKind.TRANSACTIONAL
     return Lane.TRANSACTIONAL if transactional else Lane.CAMPAIGN
 
 

@@ -1,7 +1,7 @@
 """Campaigns: their content, their state, and which of them a worker should look at."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,6 +24,27 @@ def insert(connection: sa.Connection, values: Mapping[str, Any]) -> int:
 def get(connection: sa.Connection, campaign_id: int) -> sa.RowMapping | None:
     """One campaign with all its columns."""
     return connection.execute(sa.select(_t).where(_t.c.id == campaign_id)).mappings().one_or_none()
+
+
+class Brief(NamedTuple):
+    """What a claim needs to know of a campaign, without its content."""
+
+    status: str
+    kind: str
+    n_queued: int
+    nonce: str
+    options: dict[str, Any]
+
+
+_BRIEF = sa.text(
+    "SELECT status, kind, n_queued, nonce, options FROM campaigns WHERE id = :id"
+).columns(options=_t.c.options.type)
+
+
+def brief(connection: sa.Connection, campaign_id: int) -> Brief | None:
+    """The few columns that every claim reads."""
+    row = connection.execute(_BRIEF, {"id": campaign_id}).one_or_none()
+    return Brief._make(row) if row else None
 
 
 def page(
@@ -110,32 +131,38 @@ def built(connection: sa.Connection, campaign_id: int, cursor: int, last: int) -
     )
 
 
+#: In the very words of `ix_campaigns_open`, so that old campaigns are not looked at.
+_OPEN = sa.text("status IN ('scheduled', 'sending', 'paused')")
+
+
 def to_build(connection: sa.Connection) -> list[int]:
     """Campaigns whose rows are not all made."""
-    return _ids(connection, _t.c.status == C.SENDING, _t.c.phase == Phase.BUILDING)
+    return _ids(connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.BUILDING)
 
 
 def to_drain(connection: sa.Connection) -> list[int]:
     """Campaigns with sends that may be claimed."""
     return _ids(
-        connection, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING, _t.c.n_queued > 0
+        connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING, _t.c.n_queued > 0
     )
 
 
 def with_leases(connection: sa.Connection) -> list[int]:
     """Campaigns, whatever their state, with claimed sends: their leases may run out."""
-    return _ids(connection, _t.c.n_sending > 0)
+    return _ids(connection, sa.text("n_sending > 0"))
 
 
 def to_finish(connection: sa.Connection) -> list[int]:
     """Campaigns with nothing left to do."""
     return _ids(
-        connection, _t.c.status.in_([C.SENDING, C.PAUSED]), _t.c.phase == Phase.DRAINING,
+        connection, _OPEN, _t.c.status.in_([C.SENDING, C.PAUSED]), _t.c.phase == Phase.DRAINING,
         _t.c.n_queued == 0, _t.c.n_sending == 0,
     )  # fmt: skip
 
 
-def _ids(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[int]:
+def _ids(
+    connection: sa.Connection, *conditions: sa.ColumnElement[bool] | sa.TextClause
+) -> list[int]:
     query = sa.select(_t.c.id).where(*conditions).order_by(_t.c.id)
     return [int(id_) for id_ in connection.execute(query).scalars()]
 
@@ -201,7 +228,7 @@ def cancel_queued(connection: sa.Connection, campaign_id: int, now: float, limit
 
 def cancelled_with_queued(connection: sa.Connection) -> list[int]:
     """Cancelled campaigns that still hold queued sends: a crash cut the cancelling short."""
-    return _ids(connection, _t.c.status == C.CANCELLED, _t.c.n_queued > 0)
+    return _ids(connection, sa.text("status = 'cancelled' AND n_queued > 0"))
 
 
 def balanced(campaign: Mapping[str, Any]) -> bool:

@@ -34,24 +34,33 @@ def lock(connection: sa.Connection, names: Iterable[str], now: float) -> dict[st
     """Read the ESPs and keep other writers out until the transaction ends, so that what is read
     can be reserved exactly (contract promise 4). Makes the live rows when they are missing."""
     names = sorted(names)
-    live = _live(names)
-    locked = connection.execute(live.with_for_update()).all()
-    missing = set(names) - {row.key for row in locked}
-    for name in sorted(missing):
-        add_state(connection, "esp", name, {}, now)
-    if missing:
-        connection.execute(live.with_for_update())
+    lock_states(connection, names, now)
     return read(connection, names, now)
+
+
+def lock_states(
+    connection: sa.Connection, names: Iterable[str], now: float
+) -> dict[str, dict[str, Any]]:
+    """The live states alone, under the same lock."""
+    names = sorted(names)
+    statement = _STATES if connection.dialect.name == "sqlite" else _STATES_LOCKED
+    found = _states(connection, statement, names)
+    for name in set(names) - found.keys():
+        add_state(connection, "esp", name, {}, now)
+    return found if len(found) == len(names) else _states(connection, statement, names)
+
+
+def states(connection: sa.Connection, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The live states as they are, without a lock."""
+    return _states(connection, _STATES, sorted(names))
 
 
 def read(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, EspRow]:
     """The ESPs as they are, without a lock."""
     names = sorted(names)
-    today, yesterday = day_of(now), day_of(now, 1)
+    today = day_of(now)
     rows = connection.execute(
-        sa.select(_t).where(
-            _t.c.scope == "esp", _t.c.key.in_(names), _t.c.period.in_([LIVE, today, yesterday])
-        )
+        _ROWS, {"names": names, "periods": [LIVE, today, day_of(now, 1)]}
     ).mappings()
     found: dict[str, EspRow] = {name: EspRow({}, 0, {}) for name in names}
     for row in rows:
@@ -65,16 +74,47 @@ def read(connection: sa.Connection, names: Iterable[str], now: float) -> dict[st
     return found
 
 
+def _states(
+    connection: sa.Connection, statement: sa.TextClause | sa.TextualSelect, names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    rows = connection.execute(statement, {"names": names})
+    return {row.key: row.state for row in rows}
+
+
+def _listing(sql: str, *lists: str) -> sa.TextualSelect:
+    """A statement over lists of values, compiled once: these run several times per batch."""
+    bound: list[sa.BindParameter[Any]] = [
+        sa.bindparam(name, expanding=True, type_=sa.Text) for name in lists
+    ]
+    return sa.text(sql).bindparams(*bound).columns(state=_t.c.state.type)
+
+
+_STATES_SQL = (
+    "SELECT key, state FROM esp_performance"
+    " WHERE scope = 'esp' AND key IN :names AND period = 'live' ORDER BY key"
+)
+_STATES = _listing(_STATES_SQL, "names")
+_STATES_LOCKED = _listing(f"{_STATES_SQL} FOR UPDATE", "names")
+_ROWS = _listing(
+    f"SELECT key, period, state, {', '.join(PERFORMANCE_COUNTERS)} FROM esp_performance"
+    " WHERE scope = 'esp' AND key IN :names AND period IN :periods",
+    "names", "periods",
+)  # fmt: skip
+
+
 def save_states(
     connection: sa.Connection, states: Mapping[str, Mapping[str, Any]], now: float
 ) -> None:
-    """Write live states that were read under `lock` in this transaction."""
-    for name in sorted(states):
-        connection.execute(
-            _t.update()
-            .where(_t.c.scope == "esp", _t.c.key == name, _t.c.period == LIVE)
-            .values(state=states[name], updated_at=now)
-        )
+    """Write live states that were read under a lock in this transaction."""
+    rows = [{"name": name, "state": states[name], "now": now} for name in sorted(states)]
+    if rows:
+        connection.execute(_SAVE, rows)
+
+
+_SAVE = sa.text(
+    "UPDATE esp_performance SET state = :state, updated_at = :now"
+    " WHERE scope = 'esp' AND key = :name AND period = 'live'"
+).bindparams(sa.bindparam("state", type_=_t.c.state.type))
 
 
 def add_state(
@@ -130,11 +170,3 @@ def get_state(connection: sa.Connection, scope: str, key: str) -> dict[str, Any]
     return connection.execute(
         sa.select(_t.c.state).where(_t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE)
     ).scalar()
-
-
-def _live(names: Sequence[str]) -> sa.Select[tuple[Any, ...]]:
-    return (
-        sa.select(_t.c.key)
-        .where(_t.c.scope == "esp", _t.c.key.in_(names), _t.c.period == LIVE)
-        .order_by(_t.c.key)
-    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from database.models import ENGAGEMENT_COUNTERS, PERFORMANCE_COUNTERS, SendStatus, campaigns
+from database.models import ENGAGEMENT_COUNTERS, PERFORMANCE_COUNTERS, SendStatus
 
 #: States that are also counted per ESP (`by_esp`), in `esp_performance` scope `campaign`.
 PER_ESP = frozenset(
@@ -68,9 +68,16 @@ def count_engagement(
 
 
 def _add(connection: sa.Connection, campaign_id: int, counts: Mapping[str, int]) -> None:
-    values = {name: campaigns.c[name] + count for name, count in counts.items() if count}
-    if values:
-        connection.execute(campaigns.update().where(campaigns.c.id == campaign_id).values(values))
+    counts = {name: count for name, count in counts.items() if count}
+    if counts:
+        statement = _campaign_addition(tuple(sorted(counts)))
+        connection.execute(statement, counts | {"campaign": campaign_id})
+
+
+@lru_cache(maxsize=256)
+def _campaign_addition(names: tuple[str, ...]) -> sa.TextClause:
+    sums = ", ".join(f"{name} = {name} + :{name}" for name in names)
+    return sa.text(f"UPDATE campaigns SET {sums} WHERE id = :campaign")
 
 
 def add_performance(

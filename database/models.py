@@ -213,6 +213,7 @@ campaigns = sa.Table(
     _partial("ix_campaigns_open", "status", "id",
              where="status IN ('scheduled', 'sending', 'paused')"),
     _partial("ix_campaigns_leases", "id", where="n_sending > 0"),
+    _partial("ix_campaigns_cancelling", "id", where="status = 'cancelled' AND n_queued > 0"),
     sa.Index("ix_campaigns_kind_id", "kind", "id"),
 )  # fmt: skip
 
@@ -237,11 +238,12 @@ sends = sa.Table(
     sa.Column("opened_at", Time),  # first human open
     sa.Column("clicked_at", Time),  # first human click
     sa.UniqueConstraint("campaign_id", "address"),
-    # The only rows a worker or the sweep ever looks for; every finished send leaves this index.
-    _partial("ix_sends_open", "campaign_id", "status", "id",
-             where="status IN ('queued', 'sending')"),
-    _partial("ix_sends_transactional", "status", "id",
-             where="lane = 'transactional' AND status IN ('queued', 'sending')"),
+    # The only rows a worker or the sweep ever looks for; every finished send leaves these. One
+    # state each: SQLite does not see that `status = 'queued'` implies `status IN ('queued', …)`.
+    _partial("ix_sends_queued", "campaign_id", "id", where="status = 'queued'"),
+    _partial("ix_sends_sending", "campaign_id", "lease_until", where="status = 'sending'"),
+    _partial("ix_sends_transactional", "id",
+             where="status = 'queued' AND lane = 'transactional'"),
     _partial("ix_sends_in_doubt", "campaign_id", "id", where="status = 'in_doubt'"),
     sa.Index("ix_sends_subscriber_id", "subscriber_id"),
 )  # fmt: skip

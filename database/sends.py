@@ -76,17 +76,20 @@ def build(
 def pick(connection: sa.Connection, campaign_id: int, limit: int) -> list[Picked]:
     """Up to `limit` queued sends of a campaign, oldest first, locked until the transaction ends;
     sends that another worker is claiming right now are passed over."""
-    s, p = sends.c, subscribers.c
-    rows = connection.execute(
-        sa.select(s.id, s.address, p.email, p.name, p.attributes)
-        .select_from(sends.outerjoin(subscribers, p.id == s.subscriber_id))
-        # A literal: PostgreSQL's generic plan cannot use a partial index for a bound value.
-        .where(s.campaign_id == campaign_id, s.status == sa.literal_column("'queued'"))
-        .order_by(s.id)
-        .limit(limit)
-        .with_for_update(of=sends, skip_locked=True)
-    )
-    return [Picked(*row) for row in rows]
+    statement = _PICK if connection.dialect.name == "sqlite" else _PICK_LOCKED
+    rows = connection.execute(statement, {"campaign": campaign_id, "limit": limit})
+    return [Picked._make(row) for row in rows]
+
+
+#: A literal state: no plan can use a partial index for a bound value.
+_PICK_SQL = (
+    "SELECT s.id, s.address, p.email, p.name, p.attributes FROM sends s"
+    " LEFT JOIN subscribers p ON p.id = s.subscriber_id"
+    " WHERE s.campaign_id = :campaign AND s.status = 'queued' ORDER BY s.id LIMIT :limit"
+)
+_PICKED = {"attributes": subscribers.c.attributes.type}
+_PICK = sa.text(_PICK_SQL).columns(**_PICKED)
+_PICK_LOCKED = sa.text(f"{_PICK_SQL} FOR UPDATE OF s SKIP LOCKED").columns(**_PICKED)
 
 
 def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], now: float) -> None:

@@ -79,9 +79,7 @@ def _checker(required: Collection[str]) -> Callable[[_Values], None]:
     return check
 
 
-def _signer(
-    content: Content, urls: Urls, *, everything: bool
-) -> Callable[[int, list[str]], None]:
+def _signer(content: Content, urls: Urls, *, everything: bool) -> Callable[[int, list[str]], None]:
     """Fills the token slots, as far as they are used."""
     used = slots_of(content.subject, content.html, content.text)
     needs_tracking = everything or TRACKING_SLOT in used

@@ -45,12 +45,15 @@ class Composer:
         self._kept: OrderedDict[str, Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
-    def compose(self, connection: sa.Connection, campaign_id: int) -> Render:
-        """Read what the campaign says; the result renders people without the database."""
-        row = campaigns.get(connection, campaign_id)
-        if row is None:
-            raise LookupError(f"there is no campaign {campaign_id}")
-        compiled = self.launched(row)
+    def compose(self, connection: sa.Connection, campaign_id: int, nonce: str) -> Render:
+        """What renders people of this campaign, without the database; read and compiled when it
+        is not at hand."""
+        compiled = self._at_hand(nonce)
+        if compiled is None:
+            row = campaigns.get(connection, campaign_id)
+            if row is None:
+                raise LookupError(f"there is no campaign {campaign_id}")
+            compiled = self.launched(row)
 
         def render(people: Sequence[Picked]) -> Rendered:
             rows = [
@@ -63,17 +66,21 @@ class Composer:
 
     def launched(self, row: Mapping[Any, Any]) -> Compiled:
         """The compiled form of a campaign that can no longer be edited."""
-        key = row["nonce"]
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        kept = self._at_hand(row["nonce"])
+        if kept is not None:
+            return kept
         compiled = self.compile(row)
         with self._lock:
-            self._kept[key] = compiled
+            self._kept[row["nonce"]] = compiled
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return compiled
+
+    def _at_hand(self, nonce: str) -> Compiled | None:
+        with self._lock:
+            if nonce in self._kept:
+                self._kept.move_to_end(nonce)
+            return self._kept.get(nonce)
 
     def compile(self, row: Mapping[Any, Any]) -> Compiled:
         """Compile the columns of a `campaigns` row. Raises TemplateError."""

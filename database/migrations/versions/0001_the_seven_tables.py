@@ -87,6 +87,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
         sa.UniqueConstraint("nonce", name=op.f("uq_campaigns_nonce")),
     )
+    op.create_index(
+        "ix_campaigns_cancelling",
+        "campaigns",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'cancelled' AND n_queued > 0"),
+        postgresql_where=sa.text("status = 'cancelled' AND n_queued > 0"),
+    )
     op.create_index("ix_campaigns_kind_id", "campaigns", ["kind", "id"], unique=False)
     op.create_index(
         "ix_campaigns_leases",
@@ -252,21 +260,29 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'in_doubt'"),
     )
     op.create_index(
-        "ix_sends_open",
+        "ix_sends_queued",
         "sends",
-        ["campaign_id", "status", "id"],
+        ["campaign_id", "id"],
         unique=False,
-        sqlite_where=sa.text("status IN ('queued', 'sending')"),
-        postgresql_where=sa.text("status IN ('queued', 'sending')"),
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index(
+        "ix_sends_sending",
+        "sends",
+        ["campaign_id", "lease_until"],
+        unique=False,
+        sqlite_where=sa.text("status = 'sending'"),
+        postgresql_where=sa.text("status = 'sending'"),
     )
     op.create_index("ix_sends_subscriber_id", "sends", ["subscriber_id"], unique=False)
     op.create_index(
         "ix_sends_transactional",
         "sends",
-        ["status", "id"],
+        ["id"],
         unique=False,
-        sqlite_where=sa.text("lane = 'transactional' AND status IN ('queued', 'sending')"),
-        postgresql_where=sa.text("lane = 'transactional' AND status IN ('queued', 'sending')"),
+        sqlite_where=sa.text("status = 'queued' AND lane = 'transactional'"),
+        postgresql_where=sa.text("status = 'queued' AND lane = 'transactional'"),
     )
 
 
@@ -274,15 +290,21 @@ def downgrade() -> None:
     op.drop_index(
         "ix_sends_transactional",
         table_name="sends",
-        sqlite_where=sa.text("lane = 'transactional' AND status IN ('queued', 'sending')"),
-        postgresql_where=sa.text("lane = 'transactional' AND status IN ('queued', 'sending')"),
+        sqlite_where=sa.text("status = 'queued' AND lane = 'transactional'"),
+        postgresql_where=sa.text("status = 'queued' AND lane = 'transactional'"),
     )
     op.drop_index("ix_sends_subscriber_id", table_name="sends")
     op.drop_index(
-        "ix_sends_open",
+        "ix_sends_sending",
         table_name="sends",
-        sqlite_where=sa.text("status IN ('queued', 'sending')"),
-        postgresql_where=sa.text("status IN ('queued', 'sending')"),
+        sqlite_where=sa.text("status = 'sending'"),
+        postgresql_where=sa.text("status = 'sending'"),
+    )
+    op.drop_index(
+        "ix_sends_queued",
+        table_name="sends",
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
     )
     op.drop_index(
         "ix_sends_in_doubt",
@@ -325,6 +347,12 @@ def downgrade() -> None:
         table_name="campaigns",
         sqlite_where=sa.text("n_sending > 0"),
         postgresql_where=sa.text("n_sending > 0"),
+    )
+    op.drop_index(
+        "ix_campaigns_cancelling",
+        table_name="campaigns",
+        sqlite_where=sa.text("status = 'cancelled' AND n_queued > 0"),
+        postgresql_where=sa.text("status = 'cancelled' AND n_queued > 0"),
     )
     op.drop_index("ix_campaigns_kind_id", table_name="campaigns")
 
