@@ -138,7 +138,7 @@ class EmailSender:
                 return [], _nothing, _comeback(plan) if wanted else None
             picked = sends.pick(connection, campaign_id, len(plan.chosen))
             lease = Lease(campaign_id, secrets.token_hex(8), now + self._options.lease_seconds)
-            claims = self._reserve(connection, lease, plan, picked, records, lane)
+            claims = self._reserve(connection, lease, plan, picked, records, lane, now=now)
             if not claims:
                 return [], _nothing, None
             return claims, self._composer.compose(connection, campaign_id, campaign.nonce), None
@@ -154,9 +154,9 @@ class EmailSender:
 
     def _reserve(
         self, connection: sa.Connection, lease: Lease, plan: Plan, picked: Sequence[Picked],
-        records: Mapping[str, Record], lane: Lane,
+        records: Mapping[str, Record], lane: Lane, *, now: float,
     ) -> list[Claim]:  # fmt: skip
-        now = self._clock()
+        """`now` is what the plan was made with: it has looked at the limit of that day alone."""
         by_esp: dict[str, list[Picked]] = {}
         for row, esp in zip(picked, plan.chosen, strict=False):
             by_esp.setdefault(esp, []).append(row)
@@ -190,8 +190,8 @@ class EmailSender:
         self, connection: sa.Connection, claim: Claim, failed: Sequence[tuple[int, str]]
     ) -> None:
         now = self._clock()
-        sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
-        performance.give_back(connection, claim.esp, claim.day, len(failed))
+        ours = sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
+        performance.give_back(connection, claim.esp, claim.day, ours)
 
     def _hand_over(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Commit, durably, which sends now leave; from here on they are in doubt until recorded."""
@@ -203,10 +203,10 @@ class EmailSender:
             for parcel in parcels:
                 lease = parcel.lease._replace(until=now + self._options.lease_seconds)
                 decided = sends.hand_over(connection, lease, list(parcel.messages), now)
-                unused = len(parcel.messages) - len(decided.ready)
+                unused = decided.suppressed + decided.released
                 performance.give_back(connection, parcel.esp, parcel.day, unused)
                 ready = parcel.messages
-                if unused:
+                if len(decided.ready) < len(ready):
                     ready = {id_: m for id_, m in ready.items() if id_ in decided.ready}
                 careful = EspState.from_json(states[parcel.esp]).careful
                 leaving.append(parcel._replace(lease=lease, messages=ready, careful=careful))

@@ -3,6 +3,7 @@
 Keeps numbers and JSON; what they mean is decided in `services.esp_manager`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -140,6 +141,16 @@ def give_back(connection: sa.Connection, esp: str, day: str, number: int) -> Non
             .where(_t.c.scope == "esp", _t.c.key == esp, _t.c.period == day)
             .values(used=_t.c.used - number)
         )
+
+
+def give_back_claimed(
+    connection: sa.Connection, claims: Iterable[tuple[str | None, float]]
+) -> None:
+    """The same for claimed sends (ESP, moment of the claim) that will not be handed over. Whoever
+    takes a send out of its claim does this, in the same transaction: so it is done once."""
+    unused = Counter((esp, day_of(claimed_at)) for esp, claimed_at in claims if esp)
+    for (esp, day), number in sorted(unused.items()):
+        give_back(connection, esp, day, number)
 
 
 def history(connection: sa.Connection, esp: str, days: int = 30) -> Sequence[sa.RowMapping]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from database import esp_performance as performance
 from database import ledger
 from database.bulk import packed, relation
 from database.ledger import Move
@@ -30,6 +31,7 @@ class SendRow(NamedTuple):
     esp: str | None
     address: str
     subscriber_id: int | None
+    claimed_at: float | None = None  #: while it is claimed and not handed over
 
 
 class Lift(NamedTuple):
@@ -47,7 +49,7 @@ def for_events(connection: sa.Connection, ids: Iterable[int]) -> dict[int, SendR
     rows = connection.execute(
         sa.select(
             sends.c.id, sends.c.campaign_id, campaigns.c.nonce, sends.c.status, sends.c.esp,
-            sends.c.address, sends.c.subscriber_id,
+            sends.c.address, sends.c.subscriber_id, _CLAIMED_AT,
         )
         .join(campaigns, campaigns.c.id == sends.c.campaign_id)
         .where(sends.c.id.in_(list(ids)))
@@ -55,6 +57,16 @@ def for_events(connection: sa.Connection, ids: Iterable[int]) -> dict[int, SendR
         .with_for_update(of=sends)
     )  # fmt: skip
     return {row.id: SendRow(row[0], row[1], row[2], S(row[3]), *row[4:]) for row in rows}
+
+
+#: Nothing writes to a send between its claim and its hand-over.
+_CLAIMED_AT = sa.case(
+    (
+        sa.and_(sends.c.status == S.SENDING, sends.c.handed_over_at.is_(None)),
+        sends.c.updated_at,
+    ),
+    else_=sa.null(),
+)
 
 
 def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
@@ -84,6 +96,8 @@ def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
         counter[Move(item.row.status, item.target, esp)] += 1
     for campaign_id in sorted(moves):
         ledger.apply(connection, campaign_id, moves[campaign_id])
+    claims = [(l_.row.esp, l_.row.claimed_at) for l_ in lifts if l_.row.claimed_at is not None]
+    performance.give_back_claimed(connection, claims)
 
 
 def requeue_failed(connection: sa.Connection, campaign_id: int, now: float, limit: int) -> int:

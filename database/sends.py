@@ -144,7 +144,8 @@ def hand_over(
     ).rowcount
     if handed_over == len(ids):
         return HandedOver(set(ids), 0, 0)
-    ready = set(connection.execute(_HANDED_OVER_NOW, values).scalars())
+    left = set(connection.execute(_HANDED_OVER_NOW, values).scalars())
+    ready = left.intersection(ids)  # one lease covers the batches of several ESPs
     suppressed = _suppress(connection, lease, values)
     released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
     return HandedOver(ready, suppressed, released)

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from database import bulk, ledger, subscribers
+from database import esp_performance as performance
 from database.models import CampaignStatus, Lane, SendStatus, SubscriberStatus, campaigns, sends
 from database.subscribers import Subscriber
 
@@ -53,25 +54,45 @@ def _suppress(
     connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], why: str, at: float
 ) -> int:
     moved: Counter[tuple[int, SendStatus]] = Counter()
+    claims: list[tuple[str | None, float]] = []
     for source in _OPEN:
-        rows = connection.execute(
+        rows = _waiting(connection, conditions, source)
+        if not rows:
+            continue
+        connection.execute(
             sends.update()
-            .where(
-                *conditions,
-                sends.c.status == sa.literal_column(f"'{source}'"),
-                sends.c.handed_over_at.is_(None),
-            )
+            .where(_numbered(connection, [row.id for row in rows]))
             .values(
-                status=SendStatus.SUPPRESSED, reason=why, updated_at=at,
+                status=SendStatus.SUPPRESSED, reason=why, updated_at=at, esp=None,
                 lease_token=None, lease_until=None,
             )
-            .returning(sends.c.campaign_id)
         )  # fmt: skip
-        moved.update((row[0], source) for row in rows)
+        moved.update((row.campaign_id, source) for row in rows)
+        claims += [(row.esp, row.updated_at) for row in rows if source is SendStatus.SENDING]
     # In the order of the campaigns: two transactions never wait for each other.
     for (campaign, source), count in sorted(moved.items()):
         ledger.move(connection, campaign, source, SendStatus.SUPPRESSED, count)
+    performance.give_back_claimed(connection, claims)
     return moved.total()
+
+
+def _waiting(
+    connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], source: SendStatus
+) -> Sequence[Any]:
+    """Sends that were not handed over, locked in the order of their ids."""
+    s = sends.c
+    return connection.execute(
+        sa.select(s.id, s.campaign_id, s.esp, s.updated_at)
+        .where(
+            *conditions, s.status == sa.literal_column(f"'{source}'"), s.handed_over_at.is_(None)
+        )
+        .order_by(s.id)
+        .with_for_update()
+    ).all()
+
+
+def _numbered(connection: sa.Connection, numbers: Sequence[int]) -> sa.TextClause:
+    return sa.text(f"id {bulk.listed(connection)}").bindparams(ids=bulk.packed(numbers))
 
 
 def _open_campaigns_about(topic: str) -> sa.Select[Any]:

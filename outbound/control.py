@@ -5,7 +5,6 @@ Every act is a compare-and-set: where the state does not allow it, Conflict says
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -150,13 +149,10 @@ class CampaignControl:
     def _expire(self, campaign_id: int) -> None:
         def expire(connection: sa.Connection) -> list[sends.Expired]:
             expired = sends.expire(connection, campaign_id, self._clock())
-            unused = Counter(
-                (lease.esp, performance.day_of(lease.claimed_at))
-                for lease in expired
-                if lease.esp and not lease.handed_over
+            performance.give_back_claimed(
+                connection,
+                [(lease.esp, lease.claimed_at) for lease in expired if not lease.handed_over],
             )
-            for (esp, day), count in sorted(unused.items()):
-                performance.give_back(connection, esp, day, count)
             return expired
 
         expired = self._db.transact(expire)
