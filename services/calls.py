@@ -119,7 +119,8 @@ class Delivery:
                 continue
             try:
                 self._road.append((parcel, self._begin(parcel)))
-            except EspError as error:  # no request was made
+            except EspError as error:  # no request was made, and none can be: the ESP is out
+                self._calls.append(Call(len(parcel.places), error, 0.0))
                 self._record(parcel, [error] * len(parcel.places))
                 self._stop = error
 

@@ -22,6 +22,13 @@ class AwsKeys(NamedTuple):
         return "AwsKeys(…)"
 
 
+#: With keys of ours the host's AWS files are not read: a profile that is named in the environment
+#: and missing in them would stop the SDK.
+_FILES: dict[str, tuple[Any, Any, Any, Any]] = dict.fromkeys(
+    ("profile", "config_file", "credentials_file"), (None, None, None, None)
+)
+
+
 class SesClient:
     """boto3's client gives credentials, address and signature; the bytes go over our wire."""
 
@@ -29,10 +36,13 @@ class SesClient:
         self, keys: AwsKeys, region: str, endpoint_url: str | None, seconds: float
     ) -> None:
         import boto3
+        import botocore.session
         from botocore import auth, awsrequest
         from botocore.config import Config
 
+        hidden = _FILES if keys.access_key_id else None
         session = boto3.session.Session(
+            botocore_session=botocore.session.Session(session_vars=hidden),
             aws_access_key_id=keys.access_key_id,
             aws_secret_access_key=keys.secret_access_key,
             region_name=region,

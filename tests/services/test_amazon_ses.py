@@ -4,6 +4,7 @@ import base64
 import time
 from email.header import decode_header, make_header
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ from services.esp import (
     WebhookRefused,
     WebhookRequest,
 )
-from services.ses_client import AwsKeys
+from services.ses_client import AwsKeys, SesClient
 from services.ses_template import InlineTemplate, address
 from services.sns import Topics
 from simulator import Running, sns
@@ -406,3 +407,15 @@ def test_a_certificate_that_is_none_is_said() -> None:
     esp = adapter("http://127.0.0.1:9", topics=Topics(("arn",), pem.decode()))
     with pytest.raises(Exception, match="not a certificate"):
         esp.read_webhook(WebhookRequest({}, orjson.dumps(call)))
+
+
+def test_with_keys_of_ours_no_profile_of_the_host_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile broken\n")
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    client = SesClient(KEYS, "us-east-1", "http://127.0.0.1:9", 1)
+    assert client._endpoint == "http://127.0.0.1:9"
+    with pytest.raises(Exception, match=r"not-there|parse"):
+        SesClient(AwsKeys(), "us-east-1", "http://127.0.0.1:9", 1)

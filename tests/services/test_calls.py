@@ -11,6 +11,7 @@ from services.esp import (
     Accepted,
     Batch,
     InDoubt,
+    Misconfigured,
     NotTried,
     Refused,
     Rejected,
@@ -18,8 +19,10 @@ from services.esp import (
     Throttled,
     Unavailable,
 )
+from services.esp_manager import learn
+from services.esp_state import EspState
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
-from services.wire import Answer, begin
+from services.wire import Answer, Exchange, begin
 from tests.services.esp_contract import content, kinds, people
 
 WRITING = Writing(
@@ -137,3 +140,15 @@ def test_requests_are_cut_by_bytes_and_lose_nobody(limit: int) -> None:
             assert len(one.places) <= 15
         else:
             assert isinstance(one.error, Refused)
+
+
+def test_an_esp_that_cannot_even_begin_is_told_of_like_one_that_refused() -> None:
+    def begins(_: Parcel) -> Exchange:
+        raise Misconfigured("no such profile", code="sdk")
+
+    batch = Batch(content(), people(3))
+    work = parcels(batch, WRITING, Cut(1000, 10**9))
+    report = Delivery(batch, work, begins, guilty({})).run()
+    assert [type(outcome) for outcome in report.outcomes] == [Misconfigured] * 3
+    assert [type(call.error) for call in report.calls] == [Misconfigured], "the breaker must know"
+    assert learn(EspState(), report, 0.0).breaker.state == "open"
