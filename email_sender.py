@@ -20,9 +20,9 @@ from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
 from mail.message import Content, Message
-from outbound.composer import Composer, Render, Rendered
+from outbound.composer import Composer, Render, Rendered, Unrenderable
 from services import esp_manager, settling
-from services.esp import Batch, Report
+from services.esp import Batch, Call, InDoubt, Report
 from services.esp_manager import EspManager, Plan, Record
 from services.esp_state import EspState
 
@@ -63,6 +63,7 @@ class Parcel(NamedTuple):
     content: Content
     messages: Mapping[int, Message]  #: by send, in order
     careful: bool = False  #: one message per request
+    deadline: float = 0.0  #: `time.monotonic()` after which no request may begin
 
 
 class Step(NamedTuple):
@@ -111,8 +112,12 @@ class EmailSender:
         claims, render, wait_until = self._claim(campaign_id)
         if not claims:
             return Step(0, wait_until)
-        parcels = self._hand_over([self._rendered(claim, render) for claim in claims])
-        self._send_all(parcels)
+        try:
+            parcels = [self._rendered(claim, render) for claim in claims]
+        except Unrenderable as fault:
+            self._pause_unrenderable(claims, fault)
+        else:
+            self._send_all(self._hand_over(parcels))
         return Step(sum(len(claim.picked) for claim in claims))
 
     def close(self) -> None:
@@ -193,11 +198,25 @@ class EmailSender:
         ours = sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
         performance.give_back(connection, claim.esp, claim.day, ours)
 
+    def _pause_unrenderable(self, claims: Sequence[Claim], fault: Unrenderable) -> None:
+        """Only this campaign stops (contract promise 7); a person mends and resumes it."""
+        log.error("a campaign cannot be rendered", exc_info=fault)
+
+        def give_up(connection: sa.Connection) -> None:
+            for esp, lease, day, picked in claims:
+                ids = [row.id for row in picked]
+                released = sends.release(connection, lease, ids, self._clock())
+                performance.give_back(connection, esp, day, released)
+            campaign_id, reason = claims[0].lease.campaign_id, f"it cannot be rendered: {fault}"
+            campaigns.move(connection, campaign_id, CampaignStatus.PAUSED, reason=reason)
+
+        self._db.transact(give_up)
+
     def _hand_over(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Commit, durably, which sends now leave; from here on they are in doubt until recorded."""
 
         def hand_over(connection: sa.Connection) -> list[Parcel]:
-            now = self._clock()
+            now, deadline = self._clock(), time.monotonic() + self._sending_seconds
             states = performance.states(connection, [parcel.esp for parcel in parcels])
             leaving = []
             for parcel in parcels:
@@ -209,7 +228,9 @@ class EmailSender:
                 if len(decided.ready) < len(ready):
                     ready = {id_: m for id_, m in ready.items() if id_ in decided.ready}
                 careful = EspState.from_json(states[parcel.esp]).careful
-                leaving.append(parcel._replace(lease=lease, messages=ready, careful=careful))
+                leaving.append(Parcel(
+                    parcel.esp, lease, parcel.day, parcel.content, ready, careful, deadline
+                ))  # fmt: skip
             return leaving
 
         return [parcel for parcel in self._db.transact(hand_over) if parcel.messages]
@@ -231,15 +252,25 @@ class EmailSender:
 
     def _send_and_record(self, parcel: Parcel) -> None:
         """No transaction is open during the ESP's call."""
-        margin = self._options.timeout_seconds + LEASE_MARGIN_SECONDS
+        messages = list(parcel.messages.values())
         batch = Batch(
-            parcel.content,
-            list(parcel.messages.values()),
-            deadline=time.monotonic() + self._options.lease_seconds - margin,
-            careful=parcel.careful,
-        )
-        report = self._manager.esps[parcel.esp].send(batch)
+            parcel.content, messages, deadline=parcel.deadline, careful=parcel.careful
+        )  # fmt: skip
+        try:
+            report = self._manager.esps[parcel.esp].send(batch)
+            if len(report.outcomes) != len(messages):
+                raise ValueError(f"{len(report.outcomes)} outcomes for {len(messages)} messages")
+        except Exception as bug:  # a mistake of ours: nobody can know what was sent
+            log.exception("the adapter of %s failed", parcel.esp)
+            doubt = InDoubt(f"the adapter failed: {type(bug).__name__}")
+            report = Report([doubt] * len(messages), [Call(len(messages), doubt, 0.0)])
         self._record_patiently(parcel, report)
+
+    @property
+    def _sending_seconds(self) -> float:
+        """How long after hand-over a request may still begin: it must end within the lease."""
+        margin = self._options.timeout_seconds + LEASE_MARGIN_SECONDS
+        return self._options.lease_seconds - margin
 
     def _record_patiently(self, parcel: Parcel, report: Report) -> None:
         """Write down what the ESP said. While the database refuses, try until the lease is over:

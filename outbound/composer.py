@@ -32,6 +32,10 @@ class Rendered(NamedTuple):
 Render = Callable[[Sequence[Picked]], Rendered]
 
 
+class Unrenderable(Exception):
+    """A campaign that can be rendered for nobody; the text says why."""
+
+
 class Composer:
     """Compiles campaigns by what their rows say and by who we are. Thread-safe."""
 
@@ -46,21 +50,21 @@ class Composer:
         self._lock = threading.Lock()
 
     def compose(self, connection: sa.Connection, campaign_id: int, nonce: str) -> Render:
-        """What renders people of this campaign, without the database; read and compiled when it
-        is not at hand."""
-        compiled = self._at_hand(nonce)
-        if compiled is None:
-            row = campaigns.get(connection, campaign_id)
-            if row is None:
-                raise LookupError(f"there is no campaign {campaign_id}")
-            compiled = self.launched(row)
+        """What renders people of this campaign, without the database. It is read now when it is
+        not at hand, and compiled later, when no transaction waits for that: raises Unrenderable."""
+        kept = self._at_hand(nonce)
+        row = None if kept else campaigns.get(connection, campaign_id)
 
         def render(people: Sequence[Picked]) -> Rendered:
-            rows = [
-                (p.id, p.email or p.address, p.name or "", p.email or p.address, p.attributes)
-                for p in people
-            ]
-            return Rendered(compiled.content, compiled.render_many(rows))
+            try:
+                compiled = kept or self.launched(row or {})
+                rows = [
+                    (p.id, p.email or p.address, p.name or "", p.email or p.address, p.attributes)
+                    for p in people
+                ]
+                return Rendered(compiled.content, compiled.render_many(rows))
+            except Exception as fault:
+                raise Unrenderable(f"{type(fault).__name__}: {fault}") from fault
 
         return render
 

@@ -1,6 +1,7 @@
 """The journey of a batch, with ESPs whose answers are scripted, on both databases."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,18 +10,22 @@ import pytest
 from database import esp_performance as performance
 from database import migrate, send_acts, sends
 from database.engine import Database
-from database.models import SendStatus, subscribers
+from database.models import SendStatus, campaigns, subscribers
 from database.models import sends as sends_table
 from email_sender import Options
+from list_manager import ListManager
+from mail.compiled import Compiled
 from services.breaker import PROBES_TO_CLOSE, TRIP_AFTER
 from services.esp import (
     Accepted,
+    Batch,
     EspError,
     InDoubt,
     Misconfigured,
     NotTried,
     Refused,
     Rejected,
+    Report,
     Suspended,
     Throttled,
     Unavailable,
@@ -451,3 +456,95 @@ def test_building_twice_makes_no_row_twice(home: House) -> None:
         rows = connection.execute(sends_table.select()).all()
     assert len(rows) == 50
     assert home.ledger(campaign) == {"queued": 50}
+
+
+def test_an_adapter_that_raises_leaves_a_doubt_as_small_as_an_ambiguous_answer(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can know what was sent: it must neither be resent nor go on like that."""
+    home = build(batch_size=50)
+    home.add_people(1200)
+
+    def crash(_batch: Batch) -> list[Accepted]:
+        raise MemoryError
+
+    home.esps["sendgrid"].always = crash
+    campaign = home.launch()
+    home.drain(campaign)
+    ledger = home.ledger(campaign)
+    assert ledger["in_doubt"] <= home.manager.claim_size() + TRIP_AFTER - 1
+    assert ledger["accepted"] == 1200 - ledger["in_doubt"]
+
+
+def test_an_adapter_that_answers_for_others_leaves_a_doubt(home: House) -> None:
+    home.add_people(3)
+    home.esps["sendgrid"].send = lambda _: Report([Accepted("one")])
+    campaign = home.launch()
+    home.drain(campaign)
+    assert home.ledger(campaign) == {"in_doubt": 3}
+
+
+def test_no_request_begins_once_the_lease_may_end_before_it(build: Build) -> None:
+    """A worker that was frozen after hand-over: its sends are in doubt for everybody else."""
+    home = build(options=Options(lease_seconds=35.2))
+    home.add_people(3)
+    campaign = home.launch()
+    claims, render, _ = home.sender._claim(campaign)
+    (parcel,) = home.sender._hand_over([home.sender._rendered(c, render) for c in claims])
+    time.sleep(0.3)  # longer than lease less time-out less margin
+    deadlines: list[float] = []
+
+    def look(batch: Batch) -> list[Accepted]:
+        deadlines.append(batch.deadline)
+        return [Accepted("x")] * 3
+
+    home.esps["sendgrid"].answers = [look]
+    home.sender._send_and_record(parcel)
+    assert deadlines[0] < time.monotonic()
+
+
+@pytest.mark.parametrize("broken", ["compile", "render"])
+def test_a_campaign_that_cannot_be_rendered_pauses_alone_and_says_why(
+    home: House, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.add_people(10)
+    poison = home.launch(subject="poison")
+    fine = home.launch(subject="fine")
+    if broken == "compile":  # as a later version, or a hand in the database, may find it
+        with home.db.write() as connection:
+            connection.execute(
+                campaigns.update().where(campaigns.c.id == poison).values(html="{% if %}")
+            )
+        home.sender._composer._kept.clear()
+    else:
+        render = Compiled.render_many
+
+        def explode(self: Compiled, rows: Any) -> Any:
+            if self.content.subject[0] == "poison":
+                raise RecursionError("too deep")
+            return render(self, rows)
+
+        monkeypatch.setattr(Compiled, "render_many", explode)
+    assert home.drain(poison) is None
+    assert home.drain(fine) is None
+    row = home.campaign(poison)
+    assert row["status"] == "paused"
+    assert row["status_reason"].startswith("it cannot be rendered: ")
+    assert home.ledger(poison) == {"queued": 10}
+    assert home.ledger(fine) == {"accepted": 10}
+    with home.db.read() as connection:
+        assert performance.read(connection, ["sendgrid"], home.clock())["sendgrid"].used_today == 10
+
+
+def test_erased_people_are_suppressed_when_their_failed_sends_are_retried(home: House) -> None:
+    home.add_people(2)
+    home.esps["sendgrid"].answers = [all_get(Rejected("bad"))]
+    campaign = home.launch(subject="Hello", html="<p>Hi</p>")
+    home.drain(campaign)
+    lists = ListManager(home.db, erasure_key="k" * 32)
+    lists.erase("person0@example.com", by="test")
+    lists.unsubscribe("person1@example.com", reason="asked", by="test")
+    assert home.control.retry_failed(campaign) == 2
+    home.drain(campaign)
+    assert home.ledger(campaign) == {"suppressed": 2}
+    assert not home.esps["sendgrid"].taken
