@@ -180,14 +180,10 @@ class EmailSender:
     def _rendered(self, claim: Claim, render: Render) -> Parcel:
         """Fill in everybody's slots. Whoever cannot be rendered fails alone."""
         content, results = render(claim.picked)
-        messages: dict[int, Message] = {}
-        failed: list[tuple[int, str]] = []
-        for row, result in zip(claim.picked, results, strict=True):
-            if isinstance(result, Message):
-                messages[row.id] = result
-            else:
-                failed.append((row.id, str(result)))
-        if failed:
+        pairs = list(zip([row.id for row in claim.picked], results, strict=True))
+        messages = {id_: result for id_, result in pairs if isinstance(result, Message)}
+        if len(messages) < len(pairs):
+            failed = [(id_, str(error)) for id_, error in pairs if id_ not in messages]
             self._db.transact(lambda connection: self._fail(connection, claim, failed))
         return Parcel(claim.esp, claim.lease, claim.day, content, messages)
 

@@ -241,7 +241,7 @@ sends = sa.Table(
     # The only rows a worker or the sweep ever looks for; every finished send leaves these. One
     # state each: SQLite does not see that `status = 'queued'` implies `status IN ('queued', …)`.
     _partial("ix_sends_queued", "campaign_id", "id", where="status = 'queued'"),
-    _partial("ix_sends_sending", "campaign_id", "lease_until", where="status = 'sending'"),
+    _partial("ix_sends_sending", "campaign_id", "id", where="status = 'sending'"),
     _partial("ix_sends_transactional", "id",
              where="status = 'queued' AND lane = 'transactional'"),
     _partial("ix_sends_in_doubt", "campaign_id", "id", where="status = 'in_doubt'"),

@@ -18,12 +18,12 @@ from database.models import sends, subscribers
 
 
 class Picked(NamedTuple):
-    """A send about to be claimed, with what rendering needs of its person."""
+    """A send about to be claimed and its person, in the order in which `mail` renders people."""
 
     id: int
-    address: str
-    email: str | None
-    name: str | None
+    to: str  #: deliverable address
+    name: str
+    email: str  #: the address as the person gave it
     attributes: dict[str, Any] | None
 
 
@@ -73,17 +73,18 @@ def build(
     return made
 
 
-def pick(connection: sa.Connection, campaign_id: int, limit: int) -> list[Picked]:
+def pick(connection: sa.Connection, campaign_id: int, limit: int) -> Sequence[Picked]:
     """Up to `limit` queued sends of a campaign, oldest first, locked until the transaction ends;
     sends that another worker is claiming right now are passed over."""
     statement = _PICK if connection.dialect.name == "sqlite" else _PICK_LOCKED
     rows = connection.execute(statement, {"campaign": campaign_id, "limit": limit})
-    return [Picked._make(row) for row in rows]
+    return rows.all()  # type: ignore[return-value]  # rows have these names and are many
 
 
 #: A literal state: no plan can use a partial index for a bound value.
 _PICK_SQL = (
-    "SELECT s.id, s.address, p.email, p.name, p.attributes FROM sends s"
+    "SELECT s.id, COALESCE(p.email, s.address) AS \"to\", COALESCE(p.name, '') AS name,"
+    " COALESCE(p.email, s.address) AS email, p.attributes FROM sends s"
     " LEFT JOIN subscribers p ON p.id = s.subscriber_id"
     " WHERE s.campaign_id = :campaign AND s.status = 'queued' ORDER BY s.id LIMIT :limit"
 )

@@ -139,7 +139,7 @@ def _placer(plains: Collection[Plain]) -> Callable[[_Values, list[str]], None]:
                 place_odd(plain, value, slots)
                 continue
             if html is not None:
-                slots[html] = escape_html(value)
+                slots[html] = value if value.isalnum() else escape_html(value)
             if text is not None:
                 slots[text] = value
             if subject is not None:

@@ -58,11 +58,7 @@ class Composer:
         def render(people: Sequence[Picked]) -> Rendered:
             try:
                 compiled = kept or self.launched(row or {})
-                rows = [
-                    (p.id, p.email or p.address, p.name or "", p.email or p.address, p.attributes)
-                    for p in people
-                ]
-                return Rendered(compiled.content, compiled.render_many(rows))
+                return Rendered(compiled.content, compiled.render_many(people))
             except Exception as fault:
                 raise Unrenderable(f"{type(fault).__name__}: {fault}") from fault
 

@@ -37,6 +37,8 @@ EXTRA_REQUESTS = 64
 SAME_WORDS = 8
 #: Single messages, far apart, whose equal refusal condemns the message when nobody was accepted.
 PROBES = 3
+#: An ESP that takes longer to answer gets several requests at once.
+FAR_SECONDS = 0.02
 #: These concern the account, so that the next request could only fail too.
 STOPPING = (Throttled, Misconfigured, Suspended, InDoubt)
 
@@ -78,13 +80,15 @@ class Delivery:
         self, batch: Batch, work: Iterator[Parcel | Lost], begin: Begin, judge: Judge,
         *, at_once: int = 1,
     ) -> None:  # fmt: skip
-        """`at_once`: requests that may be on the road together."""
+        """`at_once`: requests that may be on the road together, once the ESP has shown to be so
+        far away that waiting costs more than threads do."""
         self._outcomes: list[Outcome | None] = [None] * len(batch.messages)
         self._deadline = batch.deadline
         self._work = work
         self._begin = begin
         self._judge = judge
-        self._at_once = 1 if batch.careful else at_once
+        self._at_once = 1
+        self._most_at_once = 1 if batch.careful else at_once
         self._again: deque[Parcel] = deque()
         self._road: deque[tuple[Parcel, Exchange]] = deque()
         self._calls: list[Call] = []
@@ -129,6 +133,8 @@ class Delivery:
         verdict = answer if isinstance(answer, EspError) else self._judged(answer, parcel)
         error = _error_of_request(verdict)
         self._calls.append(Call(len(parcel.places), error, exchange.seconds))
+        if exchange.seconds > FAR_SECONDS:
+            self._at_once = self._most_at_once
         if isinstance(verdict, Blame):
             self._blame(parcel, verdict)
         elif isinstance(verdict, TooLarge):
@@ -183,7 +189,7 @@ class Delivery:
 
     def _suspect(self, parcel: Parcel, error: Suspect) -> None:
         """Find out whether all are refused: three messages alone, then what lies between them."""
-        self._at_once = 1
+        self._at_once = self._most_at_once = 1
         count = len(parcel.places)
         if count == 1:
             self._outcomes[parcel.places[0]] = error

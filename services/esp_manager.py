@@ -143,8 +143,9 @@ class EspManager:
 
 #: Events that make a reputation more than a guess.
 _EVIDENCE = ("delivered", "hard", "block", "requests_failed")
-#: Large enough that one durable commit pays for many small requests (SES takes 50 a request).
-CLAIM_MINIMUM = 500
+#: Large enough that two durable commits pay for many small requests (SES takes 50 a request); a
+#: crash leaves no more in doubt than one largest request would (SendGrid takes 1,000).
+CLAIM_MINIMUM = 1000
 
 
 def learn(state: EspState, report: Report, now: float) -> EspState:

@@ -16,6 +16,7 @@ from database.sends import Lease
 from feedback import Feedback
 from list_manager import ListManager
 from services.esp import EspEvent
+from utils.addresses import canonical
 from utils.signing import SendRef
 
 NOW = 1_800_000_000.0
@@ -39,7 +40,7 @@ class Mailed:
             sends.build(connection, self.id, sa.true(), 0, people, NOW)
             picked = sends.pick(connection, self.id, people)
             self.ids = [send.id for send in picked]
-            self.addresses = {send.id: send.address for send in picked}
+            self.addresses = {send.id: canonical(send.to) for send in picked}
             self.lease = Lease(self.id, "lease", NOW + 60)
             sends.take(connection, self.lease, ESP, self.ids, NOW)
             sends.hand_over(connection, self.lease, self.ids, NOW)

@@ -270,7 +270,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_sends_sending",
         "sends",
-        ["campaign_id", "lease_until"],
+        ["campaign_id", "id"],
         unique=False,
         sqlite_where=sa.text("status = 'sending'"),
         postgresql_where=sa.text("status = 'sending'"),
