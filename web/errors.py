@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from flask import Flask, Response, g
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from database.engine import DatabaseUnavailable
 from outbound.launch import NotReady
@@ -61,6 +61,7 @@ TABLE: dict[type[Exception], Callable[[Any], Answer]] = {
     Invalid: _invalid,
     NotReady: _not_ready,
     DatabaseUnavailable: _unavailable,
+    ClientDisconnected: lambda _: Answer(400, "The body ended before it was whole."),
     WebhookRefused: _refused,
     WebhookNotConfigured: lambda _: Answer(503, "No key is configured to verify this webhook."),
 }

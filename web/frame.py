@@ -13,8 +13,9 @@ import orjson
 from flask import Flask, Response, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import PathConverter
 
 from utils.errors import Invalid
 from utils.logs import request_id
@@ -50,6 +51,46 @@ class Json(DefaultJSONProvider):
         return orjson.dumps(obj, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+class Bodies:
+    """A body is whole or it is none: a server that ends it itself would let what a lost client sent
+    pass for all of it, and half an address is somebody else's."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """WSGI."""
+        if environ.get("CONTENT_LENGTH"):
+            environ.pop("wsgi.input_terminated", None)  # so werkzeug counts
+        environ["wsgi.input"] = _Framed(environ["wsgi.input"])
+        return self._app(environ, start_response)
+
+
+class _Framed:
+    """A broken chunk is told as what it is to the reader: a client that went away."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            found: bytes = self._stream.read(size)
+        except OSError:
+            raise
+        except Exception as broken:
+            raise OSError("the body is not framed as it says") from broken
+        return found
+
+
+def whole_body() -> bytes:
+    """The body; 413 too where a chunked one reaches the limit, behind which nothing is read."""
+    body = request.get_data()
+    limit = request.max_content_length
+    if request.content_length is None and limit is not None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
+
+
 class TrustedProxies:
     """X-Forwarded-* from the proxies that were named; everybody else's are dropped."""
 
@@ -74,6 +115,12 @@ class TrustedProxies:
         return any(peer in network for network in self._networks)
 
 
+class _Anything(PathConverter):
+    """werkzeug's own takes no slash in front."""
+
+    regex = ".+?"
+
+
 def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.began = time.perf_counter()
@@ -91,12 +138,12 @@ def _check_json() -> None:
     """415, then 400, before flask-openapi would call both 422."""
     view = current_app.view_functions.get(request.endpoint or "")
     model = _body_model(view) if view is not None and request.method in _WITH_BODY else None
-    if model is None or (not request.get_data() and _may_be_absent(model)):
+    if model is None or (not (given := whole_body()) and _may_be_absent(model)):
         return
     if not request.is_json:
         raise UnsupportedMediaType("Send JSON, with `Content-Type: application/json`.")
     try:
-        body = orjson.loads(request.get_data())
+        body = orjson.loads(given)
     except orjson.JSONDecodeError:
         raise BadRequest("The body is not JSON in UTF-8.") from None
     if not isinstance(body, dict):
@@ -184,7 +231,10 @@ def install(app: Flask, facts: Facts) -> None:
     app.before_request(_limit_body)
     app.after_request(_finish)
     app.teardown_request(_end)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, facts.trusted_proxies)  # type: ignore[method-assign]
+    # Slashes may be an address's, and no redirect trusts a Host.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["path"] = _Anything
+    app.wsgi_app = Bodies(TrustedProxies(app.wsgi_app, facts.trusted_proxies))  # type: ignore[method-assign]
 
 
 def install_body_checks(app: Flask) -> None:

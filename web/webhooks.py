@@ -19,6 +19,7 @@ from services.esp import Esp, WebhookNotConfigured, WebhookRefused, WebhookReque
 from utils.buffer import Buffer
 from utils.errors import NotFound
 from web.context import House, house
+from web.frame import whole_body
 from web.shapes import Path
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def _adapter(parts: House, name: str) -> Esp:
 def _call() -> WebhookRequest:
     """The call as it arrived: its raw body is what a signature covers."""
     request.max_content_length = LARGEST
-    body = request.get_data(cache=False)
+    body = whole_body()
     if request.headers.get("Content-Encoding", "").strip().lower() in {"gzip", "x-gzip"}:
         body = _unpacked(body)
     headers: dict[str, str] = {name.lower(): value for name, value in request.headers.items()}

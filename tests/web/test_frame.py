@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, request
@@ -52,6 +53,55 @@ def test_a_body_over_the_limit_is_413_unless_it_is_streamed(tmp_path: Path) -> N
     assert answer.status_code == 200
     assert answer.get_json()["received"] == 80_000
     close(app)
+
+
+# --- bodies and addresses -----------------------------------------------------------------------
+
+
+def ended_by_the_server(body: io.BytesIO) -> dict[str, Any]:
+    """How gunicorn gives a body."""
+    return {"wsgi.input": body, "wsgi.input_terminated": True}
+
+
+def test_less_than_was_announced_is_no_body(client: FlaskClient) -> None:
+    half = ended_by_the_server(io.BytesIO(b'{"email": "a@example.com"}')) | {"CONTENT_LENGTH": "99"}
+    headers = {**KEY, "Content-Type": "application/json"}
+    answer = client.post("/subscribers", headers=headers, environ_overrides=half)
+    assert answer.status_code == 400
+    assert client.get("/subscribers/a@example.com", headers=KEY).status_code == 404
+
+
+def test_a_body_in_chunks_has_the_same_limit(tmp_path: Path) -> None:
+    app = application_at(tmp_path, MAX_REQUEST_MB="1")
+    answer = app.test_client().post(
+        "/subscribers", headers={**KEY, "Content-Type": "application/json"},
+        environ_overrides=ended_by_the_server(io.BytesIO(b"{" + b" " * 2**20)),
+    )  # fmt: skip
+    assert answer.status_code == 413
+    close(app)
+
+
+def test_chunks_that_are_none_are_the_clients_fault(client: FlaskClient) -> None:
+    class Broken(io.BytesIO):
+        def read(self, _: int | None = -1) -> bytes:
+            raise RuntimeError("Invalid chunk size: b'ZZ'")
+
+    headers = {**KEY, "Content-Type": "application/json"}
+    answer = client.post(
+        "/subscribers", headers=headers, environ_overrides=ended_by_the_server(Broken())
+    )
+    assert answer.status_code == 400
+    assert "ZZ" not in answer.text
+
+
+def test_slashes_in_an_address_are_its_own_and_lead_nowhere_else(client: FlaskClient) -> None:
+    for email in ("a//b@example.com", "/c@example.com"):
+        assert client.post("/subscribers", json={"email": email}, headers=KEY).status_code == 201
+        found = client.get(f"/subscribers/{email}", headers=KEY)
+        assert (found.status_code, found.get_json()["email"]) == (200, email)
+    lost = client.get("//evil.example//health", headers={"Host": "evil.example"})
+    assert lost.status_code == 404
+    assert "Location" not in lost.headers
 
 
 # --- proxies ------------------------------------------------------------------------------------

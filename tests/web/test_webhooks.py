@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -121,6 +122,8 @@ def test_a_body_may_be_gzip_up_to_a_size(site: Site, monkeypatch: pytest.MonkeyP
 def test_a_body_has_a_largest_size(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "LARGEST", 10)
     assert site.client.post("/webhooks/sendgrid", data=b"x" * 11).status_code == 413
+    chunks = {"wsgi.input": io.BytesIO(b"x" * 11), "wsgi.input_terminated": True}
+    assert site.client.post("/webhooks/sendgrid", environ_overrides=chunks).status_code == 413
     assert site.client.post("/webhooks/sendgrid", data=b"x" * 10).status_code == 200
 
 
