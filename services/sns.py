@@ -96,7 +96,7 @@ class Sns:
         if names is None:
             raise WebhookRefused("a type that SNS does not have", status=FORGED)
         # Before anything else: everybody can make a topic whose signature is valid.
-        if call.get("TopicArn") not in self._topics:
+        if str(call.get("TopicArn")) not in self._topics:
             raise WebhookRefused("a topic that is not ours", status=FORGED)
         algorithm = HASHES.get(str(call.get("SignatureVersion")))
         fields = [name for name in names if not (name == "Subject" and call.get(name) is None)]

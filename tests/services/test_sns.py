@@ -84,6 +84,15 @@ def test_another_topic_fetches_nothing(key: rsa.RSAPrivateKey, asked: list[str])
     assert not asked
 
 
+@pytest.mark.parametrize("topic", [None, 7, [], {}, [ARN]])
+def test_a_topic_that_is_no_text_is_refused(
+    key: rsa.RSAPrivateKey, asked: list[str], topic: Any
+) -> None:
+    with pytest.raises(WebhookRefused, match="not ours"):
+        Sns(Topics((ARN,)), 5).read(call(key, TopicArn=topic))
+    assert not asked
+
+
 def test_a_failed_fetch_is_tried_later_and_not_at_a_forgers_pace(
     key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
