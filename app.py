@@ -9,7 +9,7 @@ if __name__ == "__main__":  # before anything that only .venv has
     in_venv(__file__)
 
 import time
-from functools import cache
+from functools import cache, partial
 
 from boot.assembly import VERSION, build, parts_of
 from boot.serving import (
@@ -118,10 +118,9 @@ def main() -> None:
     try:
         if copy := prepare(settings, time.time()):
             print(f"The database was upgraded; a copy of the former one is {copy}", flush=True)
-        with simulator(settings) as complete:
-            Web(
-                complete, lambda: _engine(complete), lambda: print(welcome(complete), flush=True)
-            ).run()
+        with simulator(settings) as (complete, look_after):
+            ready = partial(print, welcome(complete), flush=True)
+            Web(complete, lambda: _engine(complete), ready, look_after).run()
     except StartRefused as error:
         leave(EX_CONFIG, str(error))
     except (CannotServe, DatabaseUnavailable) as error:

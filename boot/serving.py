@@ -6,6 +6,7 @@ Knows processes, ports and signals; knows no route and no part.
 import errno
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from boot.clients import Worker
 from config.completion import reachable
 from config.settings import Settings
 from simulator import foreground
@@ -34,7 +36,10 @@ THREADS = 16
 #: A request in flight may take this long after SIGTERM; work.py drains in 25 s meanwhile.
 GRACEFUL_SECONDS = 28
 SIMULATOR_SECONDS = 20
+#: A child that dies at once is started this often.
+AGAIN_SECONDS = 2.0
 
+log = logging.getLogger(__name__)
 
 EX_UNAVAILABLE = 69  # sysexits.h
 
@@ -95,26 +100,56 @@ def serve_simulator(
 
 
 @contextmanager
-def simulator(settings: Settings) -> Iterator[Settings]:
-    """The settings with the ESPs in place: in sandbox the simulator's, which is started as a child
-    unless one is named."""
+def simulator(settings: Settings) -> Iterator[tuple[Settings, Callable[[], None]]]:
+    """The settings with the ESPs in place, and what to call now and then: in sandbox the ESPs are
+    the simulator's, which is started as a child unless one is named, and again when it dies."""
     must_be_free(settings.service.host, settings.service.port)
     if not settings.is_sandbox:
-        yield settings
+        yield settings, _nothing
         return
     if settings.service.simulator_url:
-        yield wait_for_simulator(settings, SIMULATOR_SECONDS)
+        yield wait_for_simulator(settings, SIMULATOR_SECONDS), _nothing
         return
     must_be_free("127.0.0.1", settings.service.port + 1, "the simulator takes PORT + 1")
-    child = subprocess.Popen(  # noqa: S603 - our own program, no shell
-        simulator_command(settings), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: it outlives the last request in flight
-    )  # fmt: skip
+    child = Child(simulator_command(settings))
     try:
-        yield wait_for_simulator(settings, SIMULATOR_SECONDS)
+        yield wait_for_simulator(settings, SIMULATOR_SECONDS), child.look_after
     finally:
-        child.terminate()
-        child.wait(timeout=10)
+        child.stop()
+
+
+def _nothing() -> None:
+    pass
+
+
+class Child:
+    """A program of ours that must run as long as we do."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._start()
+
+    def _start(self) -> None:
+        self._began = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+            self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: it outlives the last request in flight
+        )  # fmt: skip
+
+    def look_after(self) -> None:
+        """Start it again when it is gone, but not faster than it can die."""
+        if self._process.poll() is not None and time.monotonic() - self._began > AGAIN_SECONDS:
+            log.error("the simulator ended by itself; it is started again with its log and keys")
+            self._start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def simulator_command(settings: Settings) -> list[str]:
@@ -139,9 +174,11 @@ def must_be_free(host: str, port: int, why: str = "set another PORT") -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            words = "is taken by another program" if taken else f"cannot be used ({error.strerror})"
-            raise CannotServe(f"Port {port} on {host} {words}: {why}.") from None
+            if error.errno == errno.EADDRINUSE:
+                words = f"Port {port} on {host} is taken by another program: {why}."
+            else:
+                words = f"HOST={host} with port {port} cannot be used ({error.strerror})."
+            raise CannotServe(words) from None
 
 
 # --- the web -------------------------------------------------------------------------------------
@@ -159,11 +196,16 @@ class _Log(Logger):  # type: ignore[misc]
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    """Ctrl-C ends as gracefully as SIGTERM; a second one hurries."""
+    """Ctrl-C ends as gracefully as SIGTERM; a second one hurries. Looks after other children."""
 
     def handle_int(self) -> None:
         """SIGINT."""
         self.handle_term()
+
+    def murder_workers(self) -> None:
+        """About once a second."""
+        super().murder_workers()
+        self.app.look_after()
 
 
 class Web(BaseApplication):  # type: ignore[misc]
@@ -171,9 +213,12 @@ class Web(BaseApplication):  # type: ignore[misc]
 
     def __init__(
         self, settings: Settings, make: Callable[[], Engine],
-        ready: Callable[[], None],
+        ready: Callable[[], None], look_after: Callable[[], None] = _nothing,
     ) -> None:  # fmt: skip
-        """`make` builds everything in the worker process, after the fork."""
+        """`make` builds everything in the worker process, after the fork; `look_after` is called
+        now and then in the first process."""
+        self.mode = settings.mode
+        self.look_after = look_after
         self._settings = settings
         self._make = make
         self._ready = ready
@@ -187,7 +232,7 @@ class Web(BaseApplication):  # type: ignore[misc]
         host = f"[{service.host}]" if ":" in service.host else service.host
         options = {
             "bind": [f"{host}:{service.port}"],
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "workers": 1,
             "threads": THREADS,
             "timeout": 60,
