@@ -119,6 +119,7 @@ class _Anything(PathConverter):
     """werkzeug's own takes no slash in front."""
 
     regex = ".+?"
+    part_isolating = False
 
 
 def _begin() -> None:
