@@ -7,7 +7,7 @@ from config.environment import Problem
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.sections import Keys, Mail, Section, Sending, Service, variables
 from config.urls import is_loopback, is_sqlite, sqlite_file
-from config.values import certificate
+from config.values import certificate, is_placeholder
 
 Parts = Mapping[type[Section], Section | None]
 
@@ -31,7 +31,6 @@ NOT_AVAILABLE = {
     "SES_SMTP_PORT": "587",
     "SES_SMTP_STARTTLS": "1",
     "INBOUND_SECRET": "",
-    "ON_SUSPENSION": "pause",
     "DNS_RESOLVERS": "",
 }
 
@@ -62,35 +61,31 @@ def not_available(values: Mapping[str, str]) -> list[Problem]:
 
 
 def between(parts: Parts, values: Mapping[str, str]) -> list[Problem]:
-    """Mistakes that show only when settings are seen together; what failed is left out."""
-    return [
-        problem
-        for part in parts.values()
-        for problem in _of_section(part, parts, values)
+    """Mistakes that show only when settings are seen together. Most are asked of the variables, so
+    that another mistake beside them hides none; a section that could not be read is left out."""
+    alone = [
+        *_databases(values), *_live_needs_an_esp(values), *_aws_pair(values),
+        *_certificate(values), *_webhook_pairs(values),
     ]  # fmt: skip
+    return [*alone, *(problem for part in parts.values() for problem in _of_section(part, parts))]
 
 
-def _of_section(part: Section | None, parts: Parts, values: Mapping[str, str]) -> list[Problem]:
+def _of_section(part: Section | None, parts: Parts) -> Iterable[Problem]:
     match part:
         case Service():
-            return [*_databases(part), *_live_needs_an_esp(part, values), *_simulator_port(part)]
+            return _simulator_port(part)
         case Keys():
             return _shared_secrets(part)
         case Sending():
             return _leases(part, parts)
-        case Ses():
-            return [*_aws_pair(part), *_certificate(part)]
-        case Postmark():
-            return _webhook_pairs(part)
         case _:
-            return []
+            return ()
 
 
-def _databases(service: Service) -> list[Problem]:
-    database = service.database_url.get_secret_value()
-    queue = service.queue_url.get_secret_value()
+def _databases(values: Mapping[str, str]) -> list[Problem]:
+    database, queue = values.get("DATABASE_URL", ""), values.get("QUEUE_URL", "")
     problems = [*_database_url(database)]
-    scheme = urlsplit(queue).scheme.partition("+")[0]
+    scheme = queue.partition(":")[0].partition("+")[0]
     if queue and (scheme not in _QUEUES or (scheme == "sqlite" and not sqlite_file(queue))):
         words = "must be sqlite:///file or postgresql://… (redis is not available yet)"
         problems.append(Problem("QUEUE_URL", words))
@@ -115,10 +110,10 @@ def _database_url(url: str) -> Iterable[Problem]:
         )
 
 
-def _live_needs_an_esp(service: Service, values: Mapping[str, str]) -> Iterable[Problem]:
-    """Asked of the variables, not of the sections: a bad key is reported as a bad key alone."""
+def _live_needs_an_esp(values: Mapping[str, str]) -> Iterable[Problem]:
+    """A bad key is reported as a bad key alone."""
     keys = (Sendgrid.variable_of_key, Ses.variable_of_key, Postmark.variable_of_key)
-    if service.mode == "live" and not any(key in values for key in keys):
+    if values.get("MODE", "").lower() == "live" and not any(key in values for key in keys):
         if values.get("SES_ENABLED") == "1":
             return
         yield Problem("MODE", f"live needs at least one ESP: set {', '.join(keys)}")
@@ -171,28 +166,30 @@ def _leases(sending: Sending, parts: Parts) -> list[Problem]:
     ]
 
 
-def _aws_pair(ses: Ses) -> Iterable[Problem]:
-    if bool(ses.access_key_id) != bool(ses.secret_access_key):
-        missing = "AWS_SECRET_ACCESS_KEY" if ses.access_key_id else "AWS_ACCESS_KEY_ID"
-        yield Problem(missing, "is missing beside its other half")
+def _aws_pair(values: Mapping[str, str]) -> Iterable[Problem]:
+    halves = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    yield from _halves(values, *halves)
 
 
-def _certificate(ses: Ses) -> Iterable[Problem]:
-    if ses.cert_file and certificate(ses.cert_file) is None:
+def _certificate(values: Mapping[str, str]) -> Iterable[Problem]:
+    file = values.get("SES_SNS_CERT_FILE")
+    if file and certificate(file) is None:
         yield Problem("SES_SNS_CERT_FILE", "must be a readable PEM file with a certificate")
 
 
-def _webhook_pairs(postmark: Postmark) -> list[Problem]:
-    problems = []
+def _webhook_pairs(values: Mapping[str, str]) -> Iterable[Problem]:
     for end in ("", "_PREVIOUS"):
-        name = getattr(postmark, f"webhook_username{end.lower()}")
-        word = getattr(postmark, f"webhook_password{end.lower()}")
-        if bool(name) != bool(word):
-            half = "PASSWORD" if name else "USERNAME"
-            problems.append(
-                Problem(f"POSTMARK_WEBHOOK_{half}{end}", "is missing beside its other half")
-            )
-    return problems
+        name = "POSTMARK_WEBHOOK"
+        yield from _halves(values, f"{name}_USERNAME{end}", f"{name}_PASSWORD{end}")
+
+
+def _halves(values: Mapping[str, str], one: str, other: str) -> Iterable[Problem]:
+    """A placeholder is no half; it is told as what it is."""
+    if (one in values) != (other in values):
+        missing, there = (other, one) if one in values else (one, other)
+        if is_placeholder(values[there]):
+            return
+        yield Problem(missing, "is missing beside its other half")
 
 
 def blockers(service: Service, mail: Mail) -> Iterable[Problem]:

@@ -150,8 +150,9 @@ class Sending(Section):
         "SCHEDULE_GRACE_SECONDS", 3600, "A scheduled campaign later than this is paused, not sent."
     )
     on_suspension: Annotated[str, BeforeValidator(one_of("pause", "failover"))] = setting(
-        "ON_SUSPENSION", "pause", "What campaigns do when an ESP suspends the account."
-    )
+        "ON_SUSPENSION", "pause", "What campaigns do when an ESP suspends the account: `pause` "
+        "until a person decides, or `failover` to the other ESPs.",
+    )  # fmt: skip
     dns_resolvers: Hosts = setting(
         "DNS_RESOLVERS", "", "IP addresses of resolvers for DNS checks. Empty: the host's own."
     )

@@ -140,8 +140,8 @@ MISTAKES = [
     ("SES_PRIORITY", "0"), ("SES_WEIGHT", "-1"), ("SES_TIMEOUT_SECONDS", "0.5"),
     ("SES_TRANSPORT", "smtp"), ("SES_SMTP_HOST", "smtp.example.com"),
     ("SES_WARMUP_START", "2026-11-01"),
-    ("INBOUND_SECRET", "e5" * 16), ("DNS_RESOLVERS", "9.9.9.9"), ("ON_SUSPENSION", "failover"),
-    ("ON_SUSPENSION", "maybe"), ("SES_CONFIGURATION_SET", "a b"), ("POSTMARK_MESSAGE_STREAM", "ü"),
+    ("INBOUND_SECRET", "e5" * 16), ("DNS_RESOLVERS", "9.9.9.9"), ("ON_SUSPENSION", "maybe"),
+    ("SES_CONFIGURATION_SET", "a b"), ("POSTMARK_MESSAGE_STREAM", "ü"),
     ("API_KEY", "short"), ("API_KEY", "changeme-changeme"), ("API_KEY", f"a b:{'x1' * 16}"),
     ("API_KEY_READ", "a1" * 16), ("SECRET_KEY", "a1" * 16), ("ERASURE_KEY", "b2" * 16),
     ("ERASURE_KEY", "too short"), ("API_KEY_SEND", f"l:{'x1' * 16},l:{'y1' * 16}"),
@@ -197,6 +197,18 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_page() -> None:
         "PORT", "API_KEY", "SECRET_KEY", "ERASURE_KEY", "MAIL_FROM", "SENDGRID_DAILY_LIMIT",
         "SES_TRANSPORT", "POSTMARK_API_KEY",
     ]  # fmt: skip
+
+
+def test_a_mistake_hides_none_of_another_kind_beside_it() -> None:
+    wrong = {
+        "MODE": "live", "PORT": "x", "DATABASE_URL": "mysql://x/y", "QUEUE_URL": "redis://x",
+        "AWS_REGION": "mars", "AWS_ACCESS_KEY_ID": "AKIA" + "E5" * 8,
+        "SES_SNS_CERT_FILE": "/nowhere.pem",
+        "POSTMARK_PRIORITY": "x", "POSTMARK_WEBHOOK_USERNAME_PREVIOUS": "hook",
+    }  # fmt: skip
+    expected = {*wrong, "AWS_SECRET_ACCESS_KEY", "POSTMARK_WEBHOOK_PASSWORD_PREVIOUS"}
+    expected -= {"MODE", "AWS_ACCESS_KEY_ID", "POSTMARK_WEBHOOK_USERNAME_PREVIOUS"}
+    assert set(problems({**KEYS, **wrong})) == expected
 
 
 def test_live_without_an_esp_says_which_keys_there_are() -> None:
