@@ -1,16 +1,14 @@
 """Builds the parts of one process out of the settings. Wiring only; nothing here is started."""
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import SecretStr
 
+from boot.startup import saved_segments
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.settings import Settings
 from database.engine import Database
-from database.segments import SavedSegments
 from email_sender import EmailSender, Options
 from feedback import Feedback
 from list_manager import ListManager
@@ -33,7 +31,6 @@ from web.keyring import KeyRing
 from work import Parts, Work
 
 VERSION = "0.1.0"
-SAVED_SEGMENTS = Path(__file__).parent.parent / "config" / "segments.json"
 
 
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[House, Work]:
@@ -190,10 +187,3 @@ def shown(secret: SecretStr | None) -> str:
 def capabilities(esp: EspSection) -> Capabilities:
     """The ESP's own maxima, in the words of services/."""
     return Capabilities(**esp.facts.fields())
-
-
-def saved_segments() -> SavedSegments:
-    """The segments of config/segments.json; none when there is no such file."""
-    if not SAVED_SEGMENTS.is_file():
-        return SavedSegments()
-    return SavedSegments(json.loads(SAVED_SEGMENTS.read_text(encoding="utf-8")))

@@ -1,6 +1,7 @@
 """What must be so before this process works: settings that can be used, and a database they fit."""
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,10 +12,13 @@ import sqlalchemy as sa
 from config.settings import EX_CONFIG, Settings, SettingsError, load
 from database import campaigns, migrate
 from database import esp_performance as performance
+from database.audience import ensure_field_indexes
 from database.engine import Database
+from database.segments import SavedSegments, SegmentError
 from utils import logs
 
 DOTENV = Path(".env")
+SAVED_SEGMENTS = Path(__file__).parent.parent / "config" / "segments.json"
 
 
 class StartRefused(Exception):
@@ -71,7 +75,8 @@ def checked(settings: Settings, clock: float) -> Settings:
 
 
 def guard(settings: Settings, db: Database, clock: float) -> None:
-    """Refuse another mode's campaigns and another erasure key. An empty database has neither."""
+    """Refuse another mode's campaigns and another erasure key (an empty database has neither), and
+    segments that cannot be read; then make the indexes of the fields that they declare."""
     if migrate.current(db) is None:
         return
     with db.read() as connection:
@@ -79,6 +84,21 @@ def guard(settings: Settings, db: Database, clock: float) -> None:
     if others:
         raise StartRefused(_other_mode(settings, others))
     db.transact(lambda connection: _check_erasure_key(connection, settings, clock))
+    saved = saved_segments()
+    if migrate.is_current(db):
+        ensure_field_indexes(db, saved.fields)
+
+
+def saved_segments() -> SavedSegments:
+    """The segments of config/segments.json; none when there is no such file."""
+    if not SAVED_SEGMENTS.is_file():
+        return SavedSegments()
+    try:
+        return SavedSegments(json.loads(SAVED_SEGMENTS.read_text(encoding="utf-8")))
+    except SegmentError as error:
+        raise StartRefused(f"config/segments.json: {error}") from None
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise StartRefused("config/segments.json: is not a JSON object in UTF-8") from None
 
 
 def _other_mode(settings: Settings, others: int) -> str:

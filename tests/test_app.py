@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import create_app
-from boot import rerun, serving
+from boot import rerun, serving, startup
 from boot.startup import StartRefused, prepare, welcome
 from config.settings import load
 from database import campaigns, migrate
@@ -66,6 +66,39 @@ def test_the_same_guards_hold_on_both_databases(database_url: str, tmp_path: Pat
     close(create_app(settings_at(tmp_path, **values)))
     with pytest.raises(StartRefused):
         create_app(settings_at(tmp_path, ERASURE_KEY="another-one-0123456789", **values))
+
+
+def test_a_start_makes_the_indexes_of_declared_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "segments.json"
+    monkeypatch.setattr(startup, "SAVED_SEGMENTS", file)
+    settings = settings_at(tmp_path)
+
+    def indexes() -> int:
+        prepare(settings, NOW)
+        db = Database(settings.database_url)
+        with db.read() as connection:
+            names = connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all()
+        db.dispose()
+        return sum(str(name).startswith("ix_subscribers_field_") for name in names)
+
+    assert indexes() == 0
+    file.write_text('{"fields": ["attributes.plan", "attributes.city"]}')
+    assert indexes() == 2
+    file.write_text('{"fields": ["attributes.city"]}')
+    assert indexes() == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"fields": 5}', '{"segments": {"a": {"all": 5}}}'])
+def test_segments_that_cannot_be_read_are_named_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    file = tmp_path / "segments.json"
+    file.write_text(text)
+    monkeypatch.setattr(startup, "SAVED_SEGMENTS", file)
+    with pytest.raises(StartRefused, match=r"config/segments\.json"):
+        prepare(settings_at(tmp_path), NOW)
 
 
 def test_a_start_makes_the_sqlite_file(tmp_path: Path) -> None:
