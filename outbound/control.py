@@ -41,9 +41,9 @@ class CampaignControl:
         why = f"paused by {by}" + (f": {reason}" if reason else "")
         self._move(campaign_id, C.PAUSED, why, (C.SENDING, C.SCHEDULED))
 
-    def resume(self, campaign_id: int) -> None:
+    def resume(self, campaign_id: int, *, by: str = "operator") -> None:
         """Go on where it stopped; touches no recipient's row."""
-        self._move(campaign_id, C.SENDING, "", (C.PAUSED,))
+        self._move(campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
         self._wake(campaign_id)
 
     def cancel(self, campaign_id: int, *, by: str) -> None:
@@ -51,15 +51,18 @@ class CampaignControl:
         self._move(campaign_id, C.CANCELLED, f"cancelled by {by}", None)
         self._cancel_queued(campaign_id)
 
-    def retry_failed(self, campaign_id: int) -> int:
+    def retry_failed(self, campaign_id: int, *, by: str = "operator") -> int:
         """Queue every failed send again; returns how many."""
+        why = f"failed sends queued again by {by}"
 
         def retry(connection: sa.Connection) -> int:
             self._must_be(connection, campaign_id, (C.SENDING, C.PAUSED, C.SENT, C.FAILED))
             count = send_acts.requeue_failed(connection, campaign_id, self._clock(), SLICE)
-            return self._reopened(connection, campaign_id, count)
+            return self._reopened(connection, campaign_id, count, why)
 
-        return self._in_slices(campaign_id, retry)
+        count = self._in_slices(campaign_id, retry)
+        log.warning("campaign %s: %d %s", campaign_id, count, why)
+        return count
 
     def resolve_in_doubt(
         self, campaign_id: int, action: str, *, by: str, only_not_found: bool = False
@@ -78,7 +81,9 @@ class CampaignControl:
                 connection, campaign_id, target, why, self._clock(), SLICE,
                 only_not_found=only_not_found,
             )  # fmt: skip
-            return self._reopened(connection, campaign_id, count) if target is S.QUEUED else count
+            if target is not S.QUEUED:
+                return count
+            return self._reopened(connection, campaign_id, count, why)
 
         count = self._in_slices(campaign_id, resolve)
         log.warning("campaign %s: %d sends in doubt: %s", campaign_id, count, why)
@@ -92,11 +97,11 @@ class CampaignControl:
             self._wake(campaign_id)
         return total
 
-    def _reopened(self, connection: sa.Connection, campaign_id: int, count: int) -> int:
+    def _reopened(self, connection: sa.Connection, campaign_id: int, count: int, why: str) -> int:
         """A campaign that was over is `sending` again once a send of it is queued."""
         if count:
             campaigns.move(
-                connection, campaign_id, C.SENDING, only_from=(C.SENT, C.FAILED),
+                connection, campaign_id, C.SENDING, reason=why, only_from=(C.SENT, C.FAILED),
                 phase=Phase.DRAINING, finished_at=None,
             )  # fmt: skip
         return count

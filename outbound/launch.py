@@ -301,6 +301,6 @@ def _header_problems(draft: Draft) -> list[FieldError]:
             problems.append(FieldError(field, f"longer than {MAX_HEADER} characters"))
     if not draft.subject.strip():
         problems.append(FieldError("subject", "must not be empty"))
-    if draft.html is None and draft.text is None:
+    if not any((content or "").strip() for content in (draft.html, draft.text)):
         problems.append(FieldError("html", "give html, text, or both"))
     return problems

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from database.models import CampaignStatus, SendStatus
 from outbound.launch import Draft
@@ -22,6 +22,18 @@ HIGHEST_ID = 2**53 - 1
 
 Line = Annotated[str, AfterValidator(text)]
 Content = Annotated[str, AfterValidator(lambda value: text(value, LONGEST_CONTENT))]
+
+
+def _rule(value: Any) -> Any:
+    """One message for what is neither; pydantic would tell of each branch by its inner name."""
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, dict):
+        return value
+    raise ValueError("must be a rule tree, or the name of a saved segment or tag")
+
+
+Rule = Annotated[str | dict[str, Any] | None, BeforeValidator(_rule)]
 EspName = Annotated[str, Field(max_length=50)]
 
 
@@ -53,7 +65,7 @@ class CampaignIn(Body):
     from_email: Line | None = Field(None, description="At one of our domains; MAIL_FROM if absent")
     from_name: Line | None = None
     reply_to: Line | None = None
-    segment: Line | dict[str, Any] | None = Field(
+    segment: Rule = Field(
         None, description="A rule tree, or the name of a saved segment or tag; absent = everybody"
     )
     track_opens: bool = True

@@ -112,7 +112,7 @@ def pause(path: CampaignPath, body: PauseIn) -> dict[str, Any]:
 @blueprint.post("/campaigns/<int:campaign_id>/resume", responses={200: CampaignOut})
 def resume(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001  (checks it is empty)
     """Go on where it stopped."""
-    house().control.resume(path.campaign_id)
+    house().control.resume(path.campaign_id, by=actor())
     return _campaign(path.campaign_id)
 
 
@@ -126,7 +126,7 @@ def cancel(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001 
 @blueprint.post("/campaigns/<int:campaign_id>/retry-failed", responses={200: MovedOut})
 def retry_failed(path: CampaignPath, body: NoBody) -> dict[str, Any]:  # noqa: ARG001
     """Queue every failed send again."""
-    moved = house().control.retry_failed(path.campaign_id)
+    moved = house().control.retry_failed(path.campaign_id, by=actor())
     return {"moved": moved, "campaign": _campaign(path.campaign_id)}
 
 

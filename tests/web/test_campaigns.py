@@ -101,6 +101,10 @@ def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
         ({"segment": {"field": "address", "op": "=", "value": "x"}}, "segment.field"),
         ({"segment": "nobody-has-this-tag"}, "segment"),
         ({"segment": []}, "segment"),
+        ({"segment": 5}, "segment"),
+        ({"segment": "x" * 40_000}, "segment"),
+        ({"html": ""}, "html"),
+        ({"html": " \n", "text": ""}, "html"),
         ({"track_opens": "yes"}, "track_opens"),
         ({"track_clicks": 1}, "track_clicks"),
         ({"allow_missing": None}, "allow_missing"),
@@ -118,6 +122,7 @@ def test_a_bad_field_is_named_and_nothing_is_stored(
 
     assert answer.status_code == 422, answer.json
     assert any(name.startswith(field) for name in fields_of(answer)), answer.json
+    assert not any("(" in name for name in fields_of(answer)), "no inner name of a library"
     assert served.api.get("/campaigns").json["items"] == []
     served.home.db.dispose()
 
@@ -348,7 +353,8 @@ def test_pause_resume_and_cancel(served: Served) -> None:
     assert paused.json["status"] == "paused"
     assert paused.json["status_reason"] == "paused by ops: wrong price"
     assert again.status_code == 409
-    assert served.api.post(f"/campaigns/{number}/resume").json["status"] == "sending"
+    resumed = served.api.post(f"/campaigns/{number}/resume").json
+    assert (resumed["status"], resumed["status_reason"]) == ("sending", "resumed by ops")
     cancelled = served.api.post(f"/campaigns/{number}/cancel").json
     assert cancelled["status"] == "cancelled"
     assert cancelled["ledger"]["cancelled"] == 20
@@ -357,7 +363,9 @@ def test_pause_resume_and_cancel(served: Served) -> None:
     assert fields_of(served.api.post(f"/campaigns/{number}/cancel", {"really": True})) == {"really"}
 
 
-def test_failed_sends_are_retried_and_doubt_is_resolved(served: Served) -> None:
+def test_failed_sends_are_retried_and_doubt_is_resolved(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
     served.home.esps["sendgrid"].answers = [
         lambda batch: [Rejected("no"), *[InDoubt("reset")] * (len(batch.messages) - 1)]
     ]
@@ -368,6 +376,7 @@ def test_failed_sends_are_retried_and_doubt_is_resolved(served: Served) -> None:
     assert retried.status_code == 200
     assert retried.json["moved"] == 1
     assert retried.json["campaign"]["status"] == "sending"
+    assert "failed sends queued again by ops" in caplog.text
     act = f"/campaigns/{number}/resolve-in-doubt"
     assert served.api.post(act, {"action": "mark_sent", "only": "not_found"}).json["moved"] == 0
     assert served.api.post(act, {"action": "mark_sent"}).json["moved"] == 19
