@@ -149,6 +149,28 @@ def _no_doubt(theatre: Stage, campaign: int) -> dict[str, Any] | None:
     return account if not account["ledger"]["in_doubt"] else None
 
 
+def test_what_was_answered_with_2xx_is_there_after_a_kill(stage: Callable[..., Stage]) -> None:
+    theatre = stage()
+    theatre.start_simulator()
+    theatre.start_web()
+    add_people(theatre, 40)
+    assert theatre.call("POST", "/subscribers", {"email": "ann@example.com"}).status == 201
+    theatre.actors["web"].kill()
+    theatre.start_web()
+    campaign = launch(theatre)  # reaches those of the import and the one added last
+    theatre.actors["web"].kill()
+    theatre.start_web()
+    assert theatre.call("GET", "/subscribers/ann@example.com").status == 200
+    assert launch(theatre) == campaign  # the key is known, nothing starts twice
+    theatre.start_worker()
+    account = until(lambda: _over(theatre, campaign), 60)
+    assert account["audience"] == 41
+    theatre.actors["web"].kill()  # webhooks answered with 200 are kept, the others come again
+    theatre.start_web()
+    until(lambda: theatre.campaign(campaign)["ledger"]["delivered"] == 41, 60)
+    assert set(copies(theatre).values()) == {1}
+
+
 def test_an_unsubscribe_during_a_campaign_stops_every_later_hand_over(
     stage: Callable[..., Stage],
 ) -> None:
