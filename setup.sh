@@ -8,6 +8,8 @@ readonly CALLED_FROM=$PWD
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 readonly VENV=.venv
 readonly PY=$VENV/bin/python
+# The product reads .env itself and expands nothing in it; Flask's own reading would.
+export FLASK_SKIP_DOTENV=1
 readonly IS_311='import sys; sys.exit(sys.version_info < (3, 11))'
 
 usage() {
@@ -195,7 +197,7 @@ forget_settings() {
                 unset "$name" ;;
         esac
     done
-    export EDS_NO_DOTENV=1
+    export EDS_NO_DOTENV=1 FLASK_SKIP_DOTENV=1
     # A proxy of the host must not sit between us and the simulator.
     export NO_PROXY="127.0.0.1,localhost,::1${NO_PROXY:+,$NO_PROXY}"
     export no_proxy=$NO_PROXY

@@ -86,7 +86,8 @@ class Stage:
         self.environment = {
             name: value for name, value in os.environ.items() if name.startswith(_KEPT)
         } | {
-            "EDS_NO_DOTENV": "1", "MODE": "sandbox", "HOST": "127.0.0.1", "PORT": str(web),
+            "EDS_NO_DOTENV": "1", "FLASK_SKIP_DOTENV": "1",
+            "MODE": "sandbox", "HOST": "127.0.0.1", "PORT": str(web),
             "SIMULATOR_URL": self.simulator_url, "WORKER": "off",
             "DATABASE_URL": f"sqlite:///{self.folder}/demo.db",
             "API_KEY": f"demo:{self.api_key}", "SECRET_KEY": secrets.token_urlsafe(32),

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 #: Variables that begin so can only be meant for us.
@@ -53,12 +54,18 @@ def read(env: Mapping[str, str], dotenv: Path | None) -> Environment:
 
 
 def without_dotenv(env: Mapping[str, str], dotenv: Path) -> dict[str, str]:
-    """The environment before Flask's own command line put `.env` into it, for EDS_NO_DOTENV=1.
-    A variable that has the very value of `.env` cannot be told from one that came from there."""
+    """The environment before Flask's own command line put `.env` into it, with each ${NAME} in it
+    expanded. A variable that has the very value of `.env` cannot be told from one that came from
+    there."""
     if not dotenv.is_file():
         return dict(env)
     lines, _, _ = _read_file(dotenv)
-    return {name: value for name, value in env.items() if lines.get(name) != value}
+    flasks = dotenv_values(dotenv) if lines else {}
+    return {
+        name: value
+        for name, value in env.items()
+        if value not in (lines.get(name), flasks.get(name))
+    }
 
 
 def _read_file(path: Path) -> tuple[dict[str, str], tuple[Problem, ...], tuple[str, ...]]:

@@ -155,9 +155,9 @@ def load(
     after_flask: bool = False,
 ) -> Settings:  # fmt: skip
     """Read, check, complete. Raises SettingsError with every problem. `after_flask`: its command
-    line has put `.env` into the environment, whatever EDS_NO_DOTENV says."""
+    line has put `.env` into the environment, expanded, whatever EDS_NO_DOTENV says."""
     given = os.environ if env is None else env
-    if after_flask and dotenv is not None and given.get("EDS_NO_DOTENV"):
+    if after_flask and dotenv is not None and not given.get("FLASK_SKIP_DOTENV"):
         given = without_dotenv(given, dotenv)
     found = read(given, dotenv)
     problems = list(found.problems)

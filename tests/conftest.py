@@ -33,6 +33,7 @@ def forget_settings(environment: MutableMapping[str, str]) -> None:
             del environment[name]
     environment.update(
         EDS_NO_DOTENV="1",
+        FLASK_SKIP_DOTENV="1",
         NO_PROXY=LOOPBACK,
         no_proxy=LOOPBACK,
         # boto3 looks for credentials in the home folder and at the cloud host's address, too

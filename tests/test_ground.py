@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cli.stage import Stage
 from tests import conftest, postgres
 
 # A child imports its own copy of the class, so the words are compared.
@@ -72,6 +73,23 @@ def test_the_hosts_keys_and_addresses_are_forgotten() -> None:
     conftest.forget_settings(environment)
     assert not {"AWS_SECRET_ACCESS_KEY", "SENDGRID_API_KEY", "DATABASE_URL"} & set(environment)
     assert os.environ["EDS_NO_DOTENV"] == "1"
+
+
+@pytest.mark.parametrize("whose", ["tests", "stage"])
+def test_no_line_of_a_dotenv_file_reaches_a_child(tmp_path: Path, whose: str) -> None:
+    (tmp_path / ".env").write_text("AWS_PROFILE=hostile\nPORT=6001\nHTTPS_PROXY=hostile\n")
+    (tmp_path / "leak.py").write_text(
+        "import os, flask\napp = flask.Flask(__name__)\n"
+        "app.cli.command('show')(lambda: print(dict(os.environ)))\n"
+    )
+    environment = dict(os.environ) if whose == "tests" else Stage(tmp_path / "stage").environment
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "leak", "show"], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert "PATH" in done.stdout
+    assert "hostile" not in done.stdout
+    assert "6001" not in done.stdout
 
 
 def test_the_cluster_ends_when_the_process_it_serves_is_killed(

@@ -222,6 +222,7 @@ def test_a_rehearsal_inherits_nothing_and_reads_no_env_file(ready: Path, command
     assert done.returncode == 0, done.stderr
     assert "hostile" not in done.stdout
     assert "ENV EDS_NO_DOTENV=1" in done.stdout
+    assert "ENV FLASK_SKIP_DOTENV=1" in done.stdout
     assert "ENV KEPT=yes" in done.stdout
 
 
@@ -229,6 +230,7 @@ def test_other_commands_inherit_the_environment(ready: Path) -> None:
     (ready / ".env").touch()
     done = setup(ready, "worker", env={"DATABASE_URL": "sqlite:///mine.db"})
     assert "ENV DATABASE_URL=sqlite:///mine.db" in done.stdout
+    assert "ENV FLASK_SKIP_DOTENV=1" in done.stdout, "the product reads .env itself"
 
 
 def test_words_go_to_the_right_door(ready: Path) -> None:

@@ -1,7 +1,9 @@
 """Settings: every mistake by name and all at once, defaults, the mode, and no secret shown."""
 
+import os
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -283,6 +285,14 @@ def test_flasks_own_reading_is_taken_back(tmp_path: Path) -> None:
     found = load({**polluted, **own}, path, after_flask=True)
     assert found.service.port == 5000
     assert found.ignored == ()
+
+
+def test_what_flask_expanded_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = dotenv(tmp_path, "API_KEY_READ=q1q1q1q1q1${HOME}q1")
+    before = {"HOME": "/home/ana", "API_KEY_READ": "q1q1q1q1q1/home/anaq1"}
+    with mock.patch.dict(os.environ, HOME="/home/ana"):
+        found = load(before, path, after_flask=True)
+    assert found.keys.api_key_read[0].secret.get_secret_value() == "q1q1q1q1q1${HOME}q1"
 
 
 def test_nothing_in_the_file_is_expanded(tmp_path: Path) -> None:
