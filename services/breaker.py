@@ -48,7 +48,8 @@ def _failed(breaker: Breaker, error: EspError | None, now: float) -> Breaker:
         return breaker  # an answer to a request from before it opened
     forgiven = breaker.state == "closed" and now - breaker.changed_at > FORGIVEN_AFTER_SECONDS
     trips = 1 if forgiven else breaker.trips + 1
-    cool_down = min(COOL_DOWN_CAP_SECONDS, COOL_DOWN_SECONDS * 2 ** (trips - 1))
+    # Without its bound, the power would be too large for a number after some days of outage.
+    cool_down = min(COOL_DOWN_CAP_SECONDS, COOL_DOWN_SECONDS * 2 ** min(trips - 1, 10))
     return Breaker(
         state="open", failures=failures, trips=trips, changed_at=now,
         next_probe_at=now + cool_down, cause=str(error) or type(error).__name__,
@@ -61,10 +62,13 @@ def allowance(breaker: Breaker, now: float) -> tuple[int | None, float]:
     None = no limit. An open breaker whose cool-down is over lets one probe through; so does a
     half-open one every PROBE_EVERY_SECONDS. A closed one that has just failed pauses.
     """
+    # Further ahead than any cool-down: the clock was set back.
+    waiting = 0 < breaker.next_probe_at - now <= COOL_DOWN_CAP_SECONDS
     if breaker.state == "closed":
-        pausing = breaker.failures > 0 and now < breaker.next_probe_at
-        return (0, breaker.next_probe_at) if pausing else (None, now)
-    return (1, now) if now >= breaker.next_probe_at else (0, breaker.next_probe_at)
+        waiting = waiting and breaker.failures > 0
+    if waiting:
+        return 0, breaker.next_probe_at
+    return (None if breaker.state == "closed" else 1), now
 
 
 def probing(breaker: Breaker, now: float) -> Breaker:

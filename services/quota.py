@@ -12,6 +12,9 @@ from database.models import Lane
 from services.esp_state import EspState
 
 BURST_SECONDS = 1.0
+#: Clocks of several machines differ by less; an arrival time further ahead than any burst and this
+#: was written before the clock was set back, and would hold all mail up until then.
+CLOCK_STEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,9 @@ def allowance(
     if not rate:
         return left, now, ""
     tat = max(state.tat, state.tat_campaign) if lane is Lane.CAMPAIGN else state.tat
-    # The limiter's unit is one message; a rate below one a second still lets one through.
-    burst = max(BURST_SECONDS, 1 / rate)
-    fits = math.floor((now + burst - max(tat, now)) * rate + 1e-6)
+    burst = _burst(rate)
+    tat = _arrival(tat, rate, now)
+    fits = math.floor((now + burst - tat) * rate + 1e-6)
     if fits < 1:
         return 0, max(now, tat + 1 / rate - burst), "rate"
     return (fits if left is None else min(fits, left)), now, ""
@@ -70,9 +73,20 @@ def reserved(limits: Limits, state: EspState, count: int, lane: Lane, now: float
     """The state once `count` messages have been taken out of the rate."""
     if not limits.rate:
         return state
-    state = replace(state, tat=max(state.tat, now) + count / limits.rate)
+    tat = _arrival(state.tat, limits.rate, now) + count / limits.rate
+    state = replace(state, tat=tat)
     campaign_rate = limits.rate_for(Lane.CAMPAIGN)
     if lane is Lane.CAMPAIGN and campaign_rate:
-        tat = max(state.tat_campaign, now) + count / campaign_rate
+        tat = _arrival(state.tat_campaign, campaign_rate, now) + count / campaign_rate
         state = replace(state, tat_campaign=tat)
     return state
+
+
+def _burst(rate: float) -> float:
+    """The limiter's unit is one message; a rate below one a second still lets one through."""
+    return max(BURST_SECONDS, 1 / rate)
+
+
+def _arrival(tat: float, rate: float, now: float) -> float:
+    """The theoretical arrival time that counts now."""
+    return max(tat, now) if tat <= now + _burst(rate) + CLOCK_STEP_SECONDS else now
