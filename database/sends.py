@@ -6,6 +6,7 @@ by the very UPDATE that commits a hand-over, and a final write needs the token o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -109,17 +110,42 @@ def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], 
 #: Who may not be mailed. Transactional mail also reaches people who are only pending,
 #: unsubscribed or inactive (contract: `/send-email`).
 _OUT_OF_REACH = (
-    "(sends.lane = 'campaign' AND p.status <> 'active'"
+    "(sends.lane = 'campaign' AND (p.status <> 'active' OR {opted_out})"
     " OR sends.lane = 'transactional' AND p.status IN ('bounced', 'complained', 'erased'))"
 )
-_BY_ID = f"FROM subscribers p WHERE p.id = sends.subscriber_id AND {_OUT_OF_REACH}"
-_BY_ADDRESS = f"FROM subscribers p WHERE p.address = sends.address AND {_OUT_OF_REACH}"
-#: Two look-ups by key, not one with OR, which PostgreSQL would answer with a scan.
-_SUPPRESSED = (
-    f"(EXISTS (SELECT 1 {_BY_ID})"
-    f" OR sends.subscriber_id IS NULL AND EXISTS (SELECT 1 {_BY_ADDRESS}))"
+#: Whether the person wants no more about the campaign's topic. Hardly anybody has opt-outs.
+_OPTED_OUT = {
+    "sqlite": "EXISTS (SELECT 1 FROM campaigns t, json_each(p.topic_opt_outs) o"
+    " WHERE t.id = sends.campaign_id AND o.key = t.topic)",
+    "postgresql": "EXISTS (SELECT 1 FROM campaigns t"
+    " WHERE t.id = sends.campaign_id AND jsonb_exists(p.topic_opt_outs, t.topic))",
+}
+_WORDS = (
+    "SELECT CASE WHEN p.status = 'active' THEN 'topic opt-out: '"
+    " || (SELECT t.topic FROM campaigns t WHERE t.id = sends.campaign_id)"
+    " ELSE p.status || COALESCE(': ' || NULLIF(p.status_reason, ''), '') END"
 )
-_WORDS = "SELECT p.status || COALESCE(': ' || NULLIF(p.status_reason, ''), '')"
+
+
+class _Suppression(NamedTuple):
+    """SQL about a send whose person may not be mailed."""
+
+    condition: str
+    words: str
+
+
+@lru_cache
+def _suppression(dialect: str) -> _Suppression:
+    opted_out = f"p.topic_opt_outs <> '{{}}' AND {_OPTED_OUT[dialect]}"
+    person = f"FROM subscribers p WHERE {_OUT_OF_REACH.format(opted_out=opted_out)} AND "
+    by_id = f"{person} p.id = sends.subscriber_id"
+    by_address = f"{person} p.address = sends.address"
+    return _Suppression(
+        # Two look-ups by key, not one with OR, which PostgreSQL would answer with a scan.
+        f"(EXISTS (SELECT 1 {by_id})"
+        f" OR sends.subscriber_id IS NULL AND EXISTS (SELECT 1 {by_address}))",
+        f"COALESCE(({_WORDS} {by_id}), ({_WORDS} {by_address}))",
+    )
 
 
 def hand_over(
@@ -132,6 +158,7 @@ def hand_over(
         "ids": packed(ids), "token": lease.token, "until": lease.until, "now": now,
         "campaign": lease.campaign_id,
     }  # fmt: skip
+    suppressed_sql = _suppression(connection.dialect.name).condition
     handed_over = connection.execute(
         sa.text(
             "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
@@ -139,7 +166,7 @@ def hand_over(
             f" WHERE id {listed(connection)} AND status = 'sending'"
             " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
             " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
-            f" AND c.status = 'sending') AND NOT {_SUPPRESSED}"
+            f" AND c.status = 'sending') AND NOT {suppressed_sql}"
         ),
         values,
     ).rowcount
@@ -159,12 +186,13 @@ _HANDED_OVER_NOW = sa.text(
 
 
 def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> int:
+    sql = _suppression(connection.dialect.name)
     count = connection.execute(
         sa.text(
             "UPDATE sends SET status = 'suppressed', lease_token = NULL, lease_until = NULL,"
-            f" esp = NULL, reason = COALESCE(({_WORDS} {_BY_ID}), ({_WORDS} {_BY_ADDRESS})),"
-            f" updated_at = :now WHERE id {listed(connection)} AND status = 'sending'"
-            f" AND lease_token = :token AND handed_over_at IS NULL AND {_SUPPRESSED}"
+            f" esp = NULL, reason = {sql.words}, updated_at = :now"
+            f" WHERE id {listed(connection)} AND status = 'sending'"
+            f" AND lease_token = :token AND handed_over_at IS NULL AND {sql.condition}"
         ),
         values,
     ).rowcount
