@@ -91,49 +91,56 @@ def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
     )
     moves: dict[int, Counter[Move]] = {}
     for item in lifts:
-        esp = item.row.esp or item.esp
         counter = moves.setdefault(item.row.campaign_id, Counter())
-        counter[Move(item.row.status, item.target, esp)] += 1
+        # By way of `queued`, where no ESP counts: a send may have stopped at none.
+        counter[Move(item.row.status, S.QUEUED, item.row.esp)] += 1
+        counter[Move(S.QUEUED, item.target, item.row.esp or item.esp)] += 1
     for campaign_id in sorted(moves):
         ledger.apply(connection, campaign_id, moves[campaign_id])
     claims = [(l_.row.esp, l_.row.claimed_at) for l_ in lifts if l_.row.claimed_at is not None]
     performance.give_back_claimed(connection, claims)
 
 
-def requeue_failed(connection: sa.Connection, campaign_id: int, now: float, limit: int) -> int:
-    """Queue a slice of the failed sends again (`retry-failed`); returns how many."""
-    return _move(
-        connection, campaign_id, S.FAILED, S.QUEUED, "retried by an operator", now=now, limit=limit
-    )
+class Slice(NamedTuple):
+    """The next sends of one pass through a campaign, in the order of their ids."""
+
+    after: int
+    limit: int
+
+
+def requeue_failed(
+    connection: sa.Connection, campaign_id: int, now: float, part: Slice
+) -> Sequence[int]:
+    """Queue a slice of the failed sends again (`retry-failed`); returns which."""
+    why = "retried by an operator"
+    return _move(connection, campaign_id, S.FAILED, S.QUEUED, why, now=now, part=part)
 
 
 def resolve(
-    connection: sa.Connection, campaign_id: int, target: S, why: str, now: float, limit: int,
+    connection: sa.Connection, campaign_id: int, target: S, why: str, now: float, part: Slice,
     *, only_not_found: bool = False,
-) -> int:  # fmt: skip
-    """End the doubt of a slice of sends as an operator says; returns how many."""
+) -> Sequence[int]:  # fmt: skip
+    """End the doubt of a slice of sends as an operator says; returns which."""
     extra = [sends.c.reason == NOT_FOUND] if only_not_found else []
-    return _move(
-        connection, campaign_id, S.IN_DOUBT, target, why, now=now, limit=limit, extra=extra
-    )
+    return _move(connection, campaign_id, S.IN_DOUBT, target, why, now=now, part=part, extra=extra)
 
 
 def _move(
     connection: sa.Connection, campaign_id: int, source: S, target: S, why: str, *, now: float,
-    limit: int, extra: Sequence[sa.ColumnElement[bool]] = (),
-) -> int:  # fmt: skip
+    part: Slice, extra: Sequence[sa.ColumnElement[bool]] = (),
+) -> Sequence[int]:  # fmt: skip
     rows = connection.execute(
         sa.select(sends.c.id, sends.c.esp, sends.c.trail, sends.c.reason)
         .where(
-            sends.c.campaign_id == campaign_id,
+            sends.c.campaign_id == campaign_id, sends.c.id > part.after,
             sends.c.status == sa.literal_column(f"'{source.value}'"), *extra,
         )
         .order_by(sends.c.id)
-        .limit(limit)
+        .limit(part.limit)
         .with_for_update()
     ).all()  # fmt: skip
     if not rows:
-        return 0
+        return ()
     changes = [(row.id, _reason(target, why), _trail(row, target, why, now)) for row in rows]
     table = relation(connection, [("id", "bigint"), ("reason", "text"), ("trail", "json")])
     fresh = ", esp = NULL, handed_over_at = NULL, message_id = NULL" if target is S.QUEUED else ""
@@ -146,7 +153,7 @@ def _move(
     )
     esps = Counter(row.esp for row in rows)
     ledger.apply(connection, campaign_id, {Move(source, target, esp): n for esp, n in esps.items()})
-    return len(rows)
+    return [row.id for row in rows]
 
 
 def _reason(target: S, why: str) -> str | None:

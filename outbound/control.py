@@ -5,7 +5,8 @@ Every act is a compare-and-set: where the state does not allow it, Conflict says
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -15,6 +16,7 @@ from database.engine import Database
 from database.models import CampaignStatus as C
 from database.models import Phase
 from database.models import SendStatus as S
+from database.send_acts import Slice
 from utils.errors import Conflict, NotFound
 
 log = logging.getLogger(__name__)
@@ -55,10 +57,10 @@ class CampaignControl:
         """Queue every failed send again; returns how many."""
         why = f"failed sends queued again by {by}"
 
-        def retry(connection: sa.Connection) -> int:
+        def retry(part: Slice, connection: sa.Connection) -> Sequence[int]:
             self._must_be(connection, campaign_id, (C.SENDING, C.PAUSED, C.SENT, C.FAILED))
-            count = send_acts.requeue_failed(connection, campaign_id, self._clock(), SLICE)
-            return self._reopened(connection, campaign_id, count, why)
+            moved = send_acts.requeue_failed(connection, campaign_id, self._clock(), part)
+            return self._reopened(connection, campaign_id, moved, why)
 
         count = self._in_slices(campaign_id, retry)
         log.warning("campaign %s: %d %s", campaign_id, count, why)
@@ -72,39 +74,44 @@ class CampaignControl:
         target = _RESOLUTIONS[action]
         why = f"{action} by {by}"
 
-        def resolve(connection: sa.Connection) -> int:
+        def resolve(part: Slice, connection: sa.Connection) -> Sequence[int]:
             allowed = (
                 tuple(C) if target is not S.QUEUED else (C.SENDING, C.PAUSED, C.SENT, C.FAILED)
             )
             self._must_be(connection, campaign_id, allowed)
-            count = send_acts.resolve(
-                connection, campaign_id, target, why, self._clock(), SLICE,
+            moved = send_acts.resolve(
+                connection, campaign_id, target, why, self._clock(), part,
                 only_not_found=only_not_found,
             )  # fmt: skip
             if target is not S.QUEUED:
-                return count
-            return self._reopened(connection, campaign_id, count, why)
+                return moved
+            return self._reopened(connection, campaign_id, moved, why)
 
         count = self._in_slices(campaign_id, resolve)
         log.warning("campaign %s: %d sends in doubt: %s", campaign_id, count, why)
         return count
 
-    def _in_slices(self, campaign_id: int, act: Callable[[sa.Connection], int]) -> int:
-        total = 0
-        while count := self._db.transact(act):
-            total += count
+    def _in_slices(
+        self, campaign_id: int, act: Callable[[Slice, sa.Connection], Sequence[int]]
+    ) -> int:
+        """One pass: a send that stops again meanwhile has had its turn."""
+        total, part = 0, Slice(0, SLICE)
+        while moved := self._db.transact(partial(act, part)):
+            total, part = total + len(moved), part._replace(after=moved[-1])
         if total:
             self._wake(campaign_id)
         return total
 
-    def _reopened(self, connection: sa.Connection, campaign_id: int, count: int, why: str) -> int:
+    def _reopened(
+        self, connection: sa.Connection, campaign_id: int, moved: Sequence[int], why: str
+    ) -> Sequence[int]:
         """A campaign that was over is `sending` again once a send of it is queued."""
-        if count:
+        if moved:
             campaigns.move(
                 connection, campaign_id, C.SENDING, reason=why, only_from=(C.SENT, C.FAILED),
                 phase=Phase.DRAINING, finished_at=None,
             )  # fmt: skip
-        return count
+        return moved
 
     def _move(
         self, campaign_id: int, target: C, reason: str, only_from: tuple[C, ...] | None
@@ -132,14 +139,11 @@ class CampaignControl:
         with self._db.read() as connection:
             leased = campaigns.with_leases(connection)
             cancelled = campaigns.cancelled_with_queued(connection)
-        for campaign_id in leased:
-            self._expire(campaign_id)
-        for campaign_id in cancelled:
-            self._cancel_queued(campaign_id)
+        _each(leased, self._expire)
+        _each(cancelled, self._cancel_queued)
         with self._db.read() as connection:
             over = campaigns.to_finish(connection)
-        for campaign_id in over:
-            self._finish(campaign_id)
+        _each(over, self._finish)
 
     def due(self) -> tuple[list[int], list[int]]:
         """Campaigns to build, and campaigns to drain."""
@@ -172,3 +176,12 @@ class CampaignControl:
             lambda c: campaigns.cancel_queued(c, campaign_id, self._clock(), campaigns.SLICE)
         ):
             pass
+
+
+def _each(campaign_ids: Iterable[int], act: Callable[[int], None]) -> None:
+    """One campaign that cannot be healed keeps no other from it."""
+    for campaign_id in campaign_ids:
+        try:
+            act(campaign_id)
+        except Exception:
+            log.exception("campaign %s cannot be healed now; it is tried again", campaign_id)
