@@ -3,6 +3,7 @@ decided when the function is made, since it runs for every recipient."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from mail.headers import unsubscribe_frame
@@ -15,6 +16,12 @@ from utils.signing import Signer
 #: Arguments: send id, to, name, email, attributes.
 Render = Callable[[int, str, str, str, dict[str, Any] | None], Message]
 _Values = dict[str, Any]
+_Tokens = tuple[str, str]  #: for tracking, for consent
+
+#: Printable, so that it passes where the values around it must, and untouched by escaping. A value
+#: that has it takes the careful way.
+_SEPARATOR = "^"
+_TOKEN_LENGTH = 40
 
 
 class Urls(NamedTuple):
@@ -35,32 +42,51 @@ def make_renderer(
     campaign: dict[str, object],
 ) -> Render:
     """The function that makes one message. Raises RenderError."""
-    nonce, empty, logics = content.nonce, [""] * content.slot_count, slots.logics
+    prefix, logics = f"{content.nonce}-", slots.logics
+    plains = list(slots.plains.values())
     check_present = _checker(required)
-    sign, place = _signer(content, urls, everything=bool(logics)), _placer(slots.plains.values())
-    most, check_length = _length_check(content)
+    sign, check_length = _signer(content, urls, everything=bool(logics)), _length_check(content)
+    carefully = _careful_placer(plains, content.slot_count, check_present, check_length)
+    place = _placer(plains, content, carefully)
+    # Who lacks a variable that is placed shows there; the others are looked for first.
+    placed = {plain.path for plain in plains}
+    look_first = bool(logics) or any(tuple(name.split(".")) not in placed for name in required)
+    # Working out the first name takes longer than all the rest, so only where it is used.
+    whole = look_first or any(plain.path[0] == "first_name" for plain in plains)
     personal = bool(content.personal_headers)
     frame = unsubscribe_frame(urls.public_url, mailto)
+    new = tuple.__new__  # a NamedTuple's own is a Python function around it
 
     def render(
         send_id: int, to: str, name: str, email: str, attributes: dict[str, Any] | None
     ) -> Message:
-        values = values_of(name, email, attributes)
-        check_present(values)
-        filled = empty.copy()
-        sign(send_id, filled)
-        place(values, filled)
+        if whole or not name or not attributes:
+            values = values_of(name, email, attributes)
+        else:
+            values = {**attributes, "email": email, "name": name}
+        if look_first:
+            check_present(values)
+        tokens = sign(send_id)
+        filled = place(values, tokens)
         if logics:
-            values["campaign"] = campaign
-            for variable, token in slots.tokens.items():
-                values[variable] = token.before + filled[token.slot]
-            run_logic(logics, values, filled)
-        if sum(map(len, filled)) * most > OUTPUT_LIMIT:
+            filled = _with_logic(slots, campaign, values, filled)
             check_length(filled)
-        headers = (filled[CONSENT_SLOT].join(frame),) if personal else ()
-        return Message(f"{nonce}-{send_id}", to, tuple(filled), headers)
+        headers = (tokens[CONSENT_SLOT].join(frame),) if personal else ()
+        return new(Message, (f"{prefix}{send_id}", to, filled, headers))
 
     return render
+
+
+def _with_logic(
+    slots: Slots, campaign: dict[str, object], values: _Values, placed: Sequence[str]
+) -> tuple[str, ...]:
+    """The slots with those that the engine fills."""
+    filled = list(placed)
+    values["campaign"] = campaign
+    for variable, token in slots.tokens.items():
+        values[variable] = token.before + filled[token.slot]
+    run_logic(slots.logics, values, filled)
+    return tuple(filled)
 
 
 def _checker(required: Collection[str]) -> Callable[[_Values], None]:
@@ -79,62 +105,123 @@ def _checker(required: Collection[str]) -> Callable[[_Values], None]:
     return check
 
 
-def _signer(content: Content, urls: Urls, *, everything: bool) -> Callable[[int, list[str]], None]:
-    """Fills the token slots, as far as they are used."""
+def _signer(content: Content, urls: Urls, *, everything: bool) -> Callable[[int], _Tokens]:
+    """Makes the tokens, as far as they are used; they are the first two slots."""
     used = slots_of(content.subject, content.html, content.text)
     needs_tracking = everything or TRACKING_SLOT in used
     needs_consent = everything or CONSENT_SLOT in used or content.personal_headers
-    tracking = urls.tracking.of_campaign(content.nonce) if needs_tracking else None
-    consent = urls.consent.of_campaign(content.nonce) if needs_consent else None
-
-    def sign(send_id: int, slots: list[str]) -> None:
-        if tracking:
-            slots[TRACKING_SLOT] = tracking(send_id)
-        if consent:
-            slots[CONSENT_SLOT] = consent(send_id)
-
-    return sign
+    if needs_tracking and needs_consent:
+        return urls.tracking.pairs_of_campaign(urls.consent, content.nonce)
+    tracking, consent = (signer.of_campaign(content.nonce) for signer in urls[1:])
+    if needs_tracking:
+        return lambda send_id: (tracking(send_id), "")
+    if needs_consent:
+        return lambda send_id: ("", consent(send_id))
+    return lambda _: ("", "")
 
 
-def _length_check(content: Content) -> tuple[int, Callable[[list[str]], None]]:
-    """How often a slot stands at most in a message, and the exact check of all values together."""
+def _times(content: Content) -> Counter[int]:
+    """How often each slot stands in a message."""
     pieces = [*content.subject, *(content.html or ()), *(content.text or ())]
-    times = Counter(piece for piece in pieces if isinstance(piece, int))
+    return Counter(piece for piece in pieces if isinstance(piece, int))
 
-    def check(slots: list[str]) -> None:
+
+def _length_check(content: Content) -> Callable[[Sequence[str]], None]:
+    """Refuses a person whose values make the message too long."""
+    times = _times(content)
+
+    def check(slots: Sequence[str]) -> None:
         if sum(len(slots[slot]) * count for slot, count in times.items()) > OUTPUT_LIMIT:
             raise RenderError(f"template: the values are longer than {OUTPUT_LIMIT} characters")
 
-    return max(times.values(), default=1), check
+    return check
+
+
+def _safe_length(plains: Collection[Plain], content: Content) -> int:
+    """As long may all values of plain variables be together, escaped: wherever they stand, the
+    message is not too long."""
+    times = _times(content)
+    tokens = (times[TRACKING_SLOT] + times[CONSENT_SLOT]) * _TOKEN_LENGTH
+    most = max((sum(times[slot] for slot in plain.slots.values()) for plain in plains), default=0)
+    return (OUTPUT_LIMIT - tokens) // max(1, most)
+
+
+def _placer(
+    plains: Sequence[Plain], content: Content, carefully: "_Carefully"
+) -> Callable[[_Values, _Tokens], tuple[str, ...]]:
+    """Gives all slots, those of the engine empty. Nearly all values are printable text: they are
+    looked at and escaped all at once, since a step for each value would cost more than the work."""
+    pick, arrange = _picker([plain.path for plain in plains]), _arrangement(plains, content)
+    parts = max(1, len(plains))  # what a text without separators has
+    longest = _safe_length(plains, content)
+
+    def place(values: _Values, tokens: _Tokens) -> tuple[str, ...]:
+        try:
+            found = pick(values)
+            joined = _SEPARATOR.join(found)
+        except (KeyError, TypeError):  # one is missing, or no text
+            return carefully(values, tokens)
+        safe = escape_html(joined)
+        escaped = safe.split(_SEPARATOR)
+        odd = not joined.isprintable() or len(escaped) != parts or not all(found)
+        if odd or len(safe) > longest:
+            return carefully(values, tokens)
+        return arrange((*tokens, "", *found, *escaped))
+
+    return place
+
+
+def _picker(paths: Sequence[tuple[str, ...]]) -> Callable[[_Values], Sequence[Any]]:
+    """Looks all paths up; a KeyError or None for what is not there."""
+    if len(paths) > 1 and all(len(path) == 1 for path in paths):
+        return itemgetter(*(root for (root,) in paths))
+    return lambda values: [look_up(values, path) for path in paths]
+
+
+def _arrangement(
+    plains: Sequence[Plain], content: Content
+) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Orders by slot: two tokens, an empty text, the values as they are, the values escaped."""
+    empty = 2
+    first, first_escaped = empty + 1, empty + 1 + len(plains)
+    order = [TRACKING_SLOT, CONSENT_SLOT, *[empty] * (content.slot_count - 2)]
+    for number, plain in enumerate(plains):
+        for kind, slot in plain.slots.items():
+            order[slot] = number + (first_escaped if kind == "html" else first)
+    return itemgetter(*order)
 
 
 class _Place(NamedTuple):
-    root: str
-    deep: tuple[str, ...] | None  #: the whole path, where it has more than one name
+    path: tuple[str, ...]
     html: int | None
     text: int | None
     subject: int | None
     plain: Plain
 
 
-def _placer(plains: Collection[Plain]) -> Callable[[_Values, list[str]], None]:
-    """Fills the slots of plain variables. Nearly all values are printable text: they go straight
-    to their places, everything else takes the careful way."""
+_Carefully = Callable[[_Values, _Tokens], tuple[str, ...]]
+
+
+def _careful_placer(
+    plains: Sequence[Plain],
+    slot_count: int,
+    check_present: Callable[[_Values], None],
+    check_length: Callable[[Sequence[str]], None],
+) -> _Carefully:
+    """Gives all slots, those of the engine empty, whatever the values are. Raises RenderError."""
     places: Sequence[_Place] = [
         _Place(
-            plain.path[0],
-            plain.path if len(plain.path) > 1 else None,
-            plain.slots.get("html"),
-            plain.slots.get("text"),
-            plain.slots.get("subject"),
-            plain,
+            plain.path, plain.slots.get("html"), plain.slots.get("text"),
+            plain.slots.get("subject"), plain,
         )
         for plain in plains
-    ]
+    ]  # fmt: skip
 
-    def place(values: _Values, slots: list[str]) -> None:
-        for root, deep, html, text, subject, plain in places:
-            value = look_up(values, deep) if deep else values.get(root)
+    def carefully(values: _Values, tokens: _Tokens) -> tuple[str, ...]:
+        check_present(values)
+        slots = [*tokens, *[""] * (slot_count - 2)]
+        for path, html, text, subject, plain in places:
+            value = look_up(values, path)
             if value.__class__ is not str or not value or not value.isprintable():
                 place_odd(plain, value, slots)
                 continue
@@ -144,5 +231,7 @@ def _placer(plains: Collection[Plain]) -> Callable[[_Values, list[str]], None]:
                 slots[text] = value
             if subject is not None:
                 slots[subject] = value
+        check_length(slots)
+        return tuple(slots)
 
-    return place
+    return carefully

@@ -149,6 +149,25 @@ def test_one_persons_fault_stops_nobody_else() -> None:
     assert reasons[4] == ""
 
 
+@pytest.mark.parametrize("plan", ["a^b", "^", "", "a\nb", "<^>", 7, 0, False, ["x"], {"x": 1}])
+@pytest.mark.parametrize("city", ["Zürich & Co", "^", 5])
+def test_unusual_values_change_nothing_for_their_neighbours(plan: object, city: object) -> None:
+    campaign = plain("{{ name }}|{{ plan }}|{{ city }}", subject="{{ city }}", text="{{ plan }}")
+    whole = plain("{% if true %}{{ name }}|{{ plan }}|{{ city }}{% endif %}")
+    person = somebody({"plan": plan, "city": city}, name="O'Neill ^")
+    message = campaign.render(person)
+    assert html_of(campaign, message) == html_of(whole, whole.render(person))
+    assert subject_of(campaign, message) == str(city)
+
+
+def test_values_that_are_too_long_together_fail_the_person() -> None:
+    campaign = plain("{{ city }}{{ plan }}{{ plan }}", text="-")
+    fits = campaign.render(somebody({"city": "x" * 400_000, "plan": "y" * 300_000}))
+    assert len(html_of(campaign, fits)) == 1_000_000
+    with pytest.raises(RenderError, match="longer than 1000000 characters"):
+        campaign.render(somebody({"city": "x" * 400_001, "plan": "y" * 300_000}))
+
+
 def test_a_failing_filter_names_itself() -> None:
     campaign = plain("{{ n | divided_by: 0 }}")
     with pytest.raises(RenderError, match=r"^template: .*"):
