@@ -154,7 +154,10 @@ def test_what_was_answered_with_2xx_is_there_after_a_kill(stage: Callable[..., S
     theatre.start_simulator()
     theatre.start_web()
     add_people(theatre, 40)
-    assert theatre.call("POST", "/subscribers", {"email": "ann@example.com"}).status == 201
+    assert (
+        theatre.call("POST", "/subscribers", {"email": "ann@example.com", "name": "Ann"}).status
+        == 201
+    )
     theatre.actors["web"].kill()
     theatre.start_web()
     campaign = launch(theatre)  # reaches those of the import and the one added last
