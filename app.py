@@ -11,7 +11,7 @@ if __name__ == "__main__":  # before anything that only .venv has
 import time
 from functools import cache, partial
 
-from boot.assembly import VERSION, build, parts_of
+from boot.assembly import VERSION, build, check_queue, parts_of
 from boot.serving import (
     EX_UNAVAILABLE,
     CannotServe,
@@ -102,14 +102,17 @@ def settings_report() -> SettingsReport:
 
 def serve_worker() -> None:
     """For the command `worker`."""
-    settings = _fitting(in_force())
     try:
+        settings = _fitting(in_force())
+        check_queue(settings)
         if settings.is_sandbox:
             settings = wait_for_simulator(settings, SIMULATOR_SECONDS)
         house, work = build(settings)
         run_worker(work, parts_of(house), lambda: print("The worker is running.", flush=True))
-    except (CannotServe, DatabaseUnavailable) as error:
+    except CannotServe as error:
         leave(EX_UNAVAILABLE, str(error))
+    except DatabaseUnavailable as error:
+        leave(EX_UNAVAILABLE, f"The database cannot be used: {error}")
 
 
 def main() -> None:
@@ -118,13 +121,16 @@ def main() -> None:
     try:
         if copy := prepare(settings, time.time()):
             print(f"The database was upgraded; a copy of the former one is {copy}", flush=True)
+        check_queue(settings)
         with simulator(settings) as (complete, look_after):
             ready = partial(print, welcome(complete), flush=True)
             Web(complete, lambda: _engine(complete), ready, look_after).run()
     except StartRefused as error:
         leave(EX_CONFIG, str(error))
-    except (CannotServe, DatabaseUnavailable) as error:
+    except CannotServe as error:
         leave(EX_UNAVAILABLE, str(error))
+    except DatabaseUnavailable as error:
+        leave(EX_UNAVAILABLE, f"The database cannot be used: {error}")
 
 
 def _engine(settings: Settings) -> Engine:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from boot.startup import saved_segments
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.settings import Settings
-from database.engine import Database
+from database.engine import Database, DatabaseUnavailable
 from email_sender import EmailSender, Options
 from feedback import Feedback
 from list_manager import ListManager
@@ -36,7 +36,7 @@ VERSION = "0.1.0"
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[House, Work]:
     """Every part, connected; the work engine is built and not started."""
     db = Database(settings.database_url)
-    work = Work(settings.queue_url)
+    work = work_at(settings.queue_url)
     signers = {kind: Signer(settings.secret_keys, kind) for kind in ("tracking", "consent")}
     urls = Urls(settings.public_url, signers["tracking"], signers["consent"])
     composer = Composer(
@@ -67,6 +67,19 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
         extras={"composer": composer},
     )
     return house, work
+
+
+def work_at(queue_url: str) -> Work:
+    """The work engine. What its store raises when it cannot be opened is told as one of ours."""
+    try:
+        return Work(queue_url)
+    except Exception as error:
+        raise DatabaseUnavailable(f"the queue (QUEUE_URL) cannot be opened: {error}") from error
+
+
+def check_queue(settings: Settings) -> None:
+    """Whether the queue can be opened, asked before anything is started."""
+    work_at(settings.queue_url).huey.storage.close()
 
 
 def parts_of(house: House) -> Parts:

@@ -99,8 +99,9 @@ def _databases(values: Mapping[str, str]) -> list[Problem]:
 
 def _database_url(url: str) -> Iterable[Problem]:
     try:
-        scheme = urlsplit(url).scheme
-    except ValueError:
+        parts = urlsplit(url)
+        scheme = parts.scheme if parts.port != 0 else "unreadable"
+    except ValueError:  # also of a port that is no number
         scheme = "unreadable"
     if scheme == "sqlite" and not sqlite_file(url):
         yield Problem("DATABASE_URL", "must name a file, like sqlite:///data/email.db")

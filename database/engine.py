@@ -118,7 +118,7 @@ class Database:
 
     def _open_sqlite(self, synchronous: str) -> sa.Engine:
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.path.parent)
         engine = sa.create_engine(
             self.url,
             poolclass=sa.QueuePool,
@@ -151,6 +151,15 @@ class Database:
         return engine
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"the folder {folder} cannot be made: {error.strerror}"
+        ) from error
+
+
 def _dumps(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
@@ -170,6 +179,10 @@ def _translated() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) not in _OTHER_SCHEMA:
             raise
         raise DatabaseUnavailable("the schema is older: run ./setup.sh db upgrade") from error
+    except exc.DatabaseError as error:
+        if type(error) is not exc.DatabaseError:
+            raise
+        raise DatabaseUnavailable(str(error.orig)) from error  # no SQLite file, or a broken one
 
 
 def _is_deadlock(error: DatabaseUnavailable) -> bool:

@@ -240,6 +240,40 @@ def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
             assert "Traceback" not in service.text
 
 
+UNUSABLE = {
+    "no folder": {"DATABASE_URL": "sqlite:////proc/nowhere/x.db"},
+    "no database": {"DATABASE_URL": "sqlite:///{folder}/junk"},
+    "a folder": {"DATABASE_URL": "sqlite:///{folder}"},
+    "no server": {"DATABASE_URL": "postgresql://u:needle-0123@127.0.0.1:1/x"},
+    "no queue": {"QUEUE_URL": "sqlite:////proc/nowhere/q.db"},
+    "a queue that is none": {"QUEUE_URL": "sqlite:///{folder}/junk"},
+}
+
+
+@pytest.mark.parametrize("why", UNUSABLE)
+@pytest.mark.parametrize(
+    "words", [["app.py"], ["-m", "flask", "--app", "app", "worker"],
+              ["-m", "flask", "--app", "app", "verify"]], ids=lambda words: words[-1],
+)  # fmt: skip
+def test_a_database_that_cannot_be_used_is_said_in_a_sentence(
+    tmp_path: Path, why: str, words: list[str]
+) -> None:
+    (tmp_path / "junk").write_bytes(b"junk" * 500)
+    if "QUEUE_URL" in UNUSABLE[why]:
+        prepare(settings_at(tmp_path), NOW)
+    values = {"DATABASE_URL": f"sqlite:///{tmp_path}/test.db"} | UNUSABLE[why]
+    environment = {name: value.format(folder=tmp_path) for name, value in values.items()}
+    port = str(free_ports())
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **SECRETS, "PORT": port, "SIMULATOR_URL": "", **environment},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 69, done.stderr
+    assert "needle" not in done.stderr + done.stdout
+    assert "he database cannot be used" in done.stderr
+
+
 def test_the_worker_alone_does_the_work_of_a_web_without(tmp_path: Path) -> None:
     with Running(tmp_path, WORKER="off") as web:
         web.wait_for("Stop: Ctrl-C")

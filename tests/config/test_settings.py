@@ -131,6 +131,7 @@ MISTAKES = [
     ("PUBLIC_URL", "https://c.example:99999"),
     ("TRUSTED_PROXIES", "proxy"), ("DATABASE_URL", "mysql://x/y"), ("DATABASE_URL", "sqlite://"),
     ("DATABASE_URL", "sqlite:///:memory:"), ("DATABASE_URL", "postgres://x/y"),
+    ("DATABASE_URL", "postgresql://a:b@c:d/e"),
     ("QUEUE_URL", "redis://x"), ("QUEUE_URL", "postgresql://x/y"), ("WORKER", "on"),
     ("SIMULATOR_URL", "https://simulator.example.com"), ("LOG_FORMAT", "xml"),
     ("MAX_REQUEST_MB", "0"), ("MAIL_FROM", "news"), ("MAIL_FROM", "a@example.com, b@example.com"),
