@@ -7,6 +7,7 @@ a sweep every two seconds gives new hints for whatever is still due (docs/adr/00
 import json
 import logging
 import os
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from huey import Huey, PostgresHuey, SqliteHuey
+from huey import Huey, PostgresHuey
 from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
+from huey.storage import SqliteStorage
 
 from email_sender import EmailSender
 from outbound.control import CampaignControl
@@ -66,6 +68,43 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
 
 
 _TIMES = ("eta", "expires_resolved")
+
+
+class HintFile(SqliteStorage):  # type: ignore[misc]
+    """huey's SQLite file. There is nothing in it but hints, so one that was lost, emptied or spoilt
+    is begun anew."""
+
+    _opened: int | None = None
+
+    def mend(self) -> None:
+        """Open what is there now; another process may have mended it already."""
+        self.close()
+        self.initialize_schema()
+
+    def is_gone(self) -> bool:
+        """Whether what we have open is no longer the file of that name."""
+        return self._opened is not None and self._opened != self._number()
+
+    def initialize_schema(self) -> None:
+        try:
+            super().initialize_schema()
+        except sqlite3.OperationalError:  # locked, or no room: that passes
+            raise
+        except sqlite3.DatabaseError:
+            log.warning("the queue %s is spoilt and begun anew", self.filename)
+            self.close()
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.filename}{end}").unlink(missing_ok=True)
+            super().initialize_schema()
+
+    def _create_connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super()._create_connection()
+        self._opened = self._number()
+        return connection
+
+    def _number(self) -> int | None:
+        path = Path(self.filename)
+        return path.stat().st_ino if path.exists() else None
 
 
 class _Embedded(Consumer):  # type: ignore[misc]
@@ -139,18 +178,37 @@ class Work:
 
     def _sweep_forever(self, control: CampaignControl) -> None:
         while not self._stopping.is_set():
-            try:
-                self._sweep(control)
-            except Exception:  # the sweep is what heals: it must outlive every fault
-                log.exception("the sweep failed; it runs again")
+            self._sweep(control)
             self._stopping.wait(SWEEP_SECONDS)
 
     def _sweep(self, control: CampaignControl) -> None:
+        """Heals whatever else is broken, be it the queue: it must outlive every fault."""
+        for step in (self._beat, control.heal, lambda: self._give_hints(control)):
+            try:
+                step()
+            except Exception as error:
+                log.exception("the sweep failed; it runs again")
+                if isinstance(error, sqlite3.DatabaseError):
+                    self._mend_queue()
+
+    def _mend_queue(self) -> None:
+        try:
+            self.huey.storage.mend()
+        except Exception:
+            log.exception("the queue cannot be opened; it is tried again")
+
+    def _beat(self) -> None:
+        if isinstance(self.huey.storage, HintFile) and self.huey.storage.is_gone():
+            self._mend_queue()
         self.huey.put(HEARTBEAT, {"at": time.time(), "pid": os.getpid()})
-        control.heal()
+
+    def _give_hints(self, control: CampaignControl) -> None:
+        """A hint for each campaign that has something to do and none waiting. That others have
+        hints waiting says nothing about it: they may go on for hours."""
         to_build, to_drain = control.due()
-        if self.huey.pending_count() == 0:
-            for campaign_id in dict.fromkeys([*to_build, *to_drain]):
+        waiting = {task.args[0] for task in self.huey.pending() if task.args}
+        for campaign_id in dict.fromkeys([*to_build, *to_drain]):
+            if campaign_id not in waiting:
                 self._run(campaign_id)
 
 
@@ -161,4 +219,4 @@ def _huey(queue_url: str) -> Huey:
         return PostgresHuey("mail", dsn=dsn, **options)
     path = Path(queue_url.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteHuey("mail", filename=str(path), timeout=30, **options)
+    return Huey("mail", storage_class=HintFile, filename=str(path), timeout=30, **options)

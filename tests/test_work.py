@@ -1,0 +1,162 @@
+"""The work engine: hints may be lost, doubled or late, and the sweep makes up for all of it."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from database import migrate
+from database.engine import Database
+from services.esp import Accepted
+from tests import house
+from tests.house import House
+from work import Parts, Work
+
+
+@pytest.fixture
+def home(database_url: str) -> Iterator[House]:
+    database = Database(database_url)
+    migrate.upgrade(database)
+    yield house.enter(database)
+    database.dispose()
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def work(queue: Path) -> Iterator[Work]:
+    engine = Work(f"sqlite:///{queue}", workers=2)
+    yield engine
+    engine.stop()
+
+
+def parts(home: House) -> Parts:
+    return Parts(home.launcher, home.sender, home.control)
+
+
+def hints(work: Work) -> list[int]:
+    """The campaigns that a hint waits for."""
+    return [task.args[0] for task in work.huey.pending()]
+
+
+def within(seconds: float, done: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_lost_hint_is_found_by_the_sweep(home: House, work: Work) -> None:
+    home.add_people(20)
+    campaign = home.launch()
+    work.start(parts(home))
+    assert within(10, lambda: home.campaign(campaign)["status"] == "sent")
+    assert home.ledger(campaign) == {"accepted": 20}
+
+
+def test_hints_of_long_campaigns_do_not_keep_the_sweep_from_others(home: House, work: Work) -> None:
+    """Two campaigns that run for hours always have hints waiting; a third must not wait for them
+    to end when its own hint was lost, or its ESPs had no room at the time."""
+    home.add_people(3)
+    long, other = home.launch(), home.launch()
+    for _ in range(8):
+        work.wake(long)
+    before = hints(work)
+    work._sweep(home.control)
+    assert hints(work) == [*before, other]
+    work._sweep(home.control)
+    assert hints(work) == [*before, other]
+
+
+def test_a_campaign_that_always_fails_stops_no_other(
+    home: House, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.add_people(20)
+    poison, fine = home.launch(), home.launch()
+    drain = home.sender.drain
+
+    def explode(campaign_id: int, **how: object) -> float | None:
+        if campaign_id == poison:
+            raise RuntimeError("a fault of this campaign alone")
+        return drain(campaign_id, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(home.sender, "drain", explode)
+    work.start(parts(home))
+    assert within(10, lambda: home.campaign(fine)["status"] == "sent")
+    assert home.ledger(poison) == {"queued": 20}
+
+
+def test_the_sweep_heals_although_the_queue_is_broken(home: House, work: Work, queue: Path) -> None:
+    home.add_people(3)
+    campaign = home.launch()
+    home.sender._claim(campaign)
+    home.clock.forward(61)
+    with sqlite3.connect(queue) as other:
+        other.execute("DROP TABLE kv")
+        other.execute("DROP TABLE task")
+    work._sweep(home.control)
+    assert home.ledger(campaign) == {"queued": 3}
+
+
+@pytest.mark.parametrize("fault", ["deleted", "overwritten", "emptied"])
+def test_a_queue_that_is_lost_while_running_loses_nothing(
+    home: House, work: Work, queue: Path, fault: str
+) -> None:
+    home.add_people(20)
+    work.start(parts(home))
+    assert within(5, lambda: work.heartbeat_age() is not None)
+    if fault == "deleted":
+        for path in queue.parent.glob("queue.db*"):
+            path.unlink()
+    elif fault == "overwritten":
+        queue.write_bytes(b"no database at all" * 500)
+    else:
+        queue.write_bytes(b"")
+    campaign = home.launch()
+    assert within(15, lambda: home.campaign(campaign)["status"] == "sent")
+    assert home.ledger(campaign) == {"accepted": 20}
+    assert within(5, lambda: (work.heartbeat_age() or 99) < 3)
+
+
+def test_two_processes_find_each_other_after_the_queue_was_deleted(
+    home: House, work: Work, queue: Path
+) -> None:
+    """Else the web would say for ever that no worker beats."""
+    work._beat()
+    queue.unlink()
+    web = Work(f"sqlite:///{queue}")
+    assert web.heartbeat_age() is None
+    work._sweep(home.control)
+    assert web.heartbeat_age() is not None
+
+
+def test_a_queue_that_is_no_database_any_more_is_begun_anew(queue: Path) -> None:
+    queue.write_bytes(b"no database at all" * 500)
+    work = Work(f"sqlite:///{queue}")
+    work.wake(7)
+    assert hints(work) == [7] * 4
+
+
+def test_stopping_waits_for_what_is_in_flight(home: House, work: Work) -> None:
+    home.add_people(20)
+    campaign = home.launch()
+    sent = threading.Event()
+
+    def slowly(batch: object) -> list[Accepted]:
+        sent.set()
+        time.sleep(1)
+        return [Accepted("x")] * 20
+
+    home.esps["sendgrid"].answers = [slowly]
+    work.start(parts(home))
+    assert sent.wait(10)
+    work.stop()
+    assert home.ledger(campaign) == {"accepted": 20}
