@@ -209,11 +209,15 @@ def test_on_suspension_failover_moves_on(build: Build) -> None:
     assert len(home.esps["ses"].taken) == 10
 
 
-def test_the_default_limits_let_exactly_2700_leave_today(build: Build) -> None:
+@pytest.mark.parametrize(
+    "reserve, today", [(10, [1350, 900, 450]), (0, [1500, 1000, 500])], ids=["10 %", "0 %"]
+)
+def test_the_default_limits_let_exactly_so_many_leave_today(
+    build: Build, reserve: int, today: list[int]
+) -> None:
     limits = {
-        "sendgrid": Limits(1500, None, 10),
-        "ses": Limits(1000, None, 10),
-        "postmark": Limits(500, None, 10),
+        name: Limits(daily, None, reserve)
+        for name, daily in zip(house.NAMES, (1500, 1000, 500), strict=True)
     }
     clock = Clock(NOON)
     home = build(clock=clock, limits=limits)
@@ -221,11 +225,11 @@ def test_the_default_limits_let_exactly_2700_leave_today(build: Build) -> None:
     campaign = home.launch()
     come_back = home.drain(campaign)
     assert come_back == NOON + 12 * 3600
-    assert [len(home.esps[name].taken) for name in house.NAMES] == [1350, 900, 450]
+    assert [len(home.esps[name].taken) for name in house.NAMES] == today
     again = build(clock=clock, limits=limits)  # a restart
     again.drain(campaign)
     assert sum(len(esp.taken) for esp in again.esps.values()) == 0
-    assert again.ledger(campaign) == {"accepted": 2700, "queued": 800}
+    assert again.ledger(campaign) == {"accepted": sum(today), "queued": 3500 - sum(today)}
     clock.forward(12 * 3600)
     again.drain(campaign)
     assert again.ledger(campaign) == {"accepted": 3500}
