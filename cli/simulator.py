@@ -6,9 +6,12 @@ from flask.cli import with_appcontext
 from cli.tools import tools
 
 
-@click.group()
-def simulator() -> None:
-    """The simulator of all three ESPs."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def simulator(context: click.Context) -> None:
+    """The simulator of all three ESPs; without a subcommand it is served on its usual port."""
+    if context.invoked_subcommand is None:
+        context.invoke(serve)
 
 
 @simulator.command()
