@@ -17,8 +17,9 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import PathConverter
 
-from utils.errors import Invalid
+from utils.errors import FieldError, Invalid
 from utils.logs import request_id
+from web.auth import is_open
 from web.context import Facts, house
 
 log = logging.getLogger("web.access")
@@ -135,6 +136,21 @@ def _limit_body() -> None:
         request.max_content_length = _UNLIMITED  # None would mean the configured one
 
 
+def _check_query() -> None:
+    """A name that a view does not read is refused, like a field: who asks for a dry run must not
+    get a real one. Links and webhooks may carry anything."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None or request.url_rule is None or is_open(request.url_rule.rule):
+        return
+    packed = request.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
+    if packed and request.method in _WITH_BODY:
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+    if "query" not in _models(view):
+        unknown = [FieldError(name[:60], "There is no such field.") for name in request.args]
+        if unknown:
+            raise Invalid(unknown)
+
+
 def _check_json() -> None:
     """415, then 400, before flask-openapi would call both 422."""
     view = current_app.view_functions.get(request.endpoint or "")
@@ -157,8 +173,14 @@ def _check_json() -> None:
 @cache
 def _body_model(view: Callable[..., Any]) -> type[BaseModel] | None:
     """The model of the JSON that a view takes; None = it takes none."""
-    model: type[BaseModel] | None = get_type_hints(_unwrapped(view)).get("body")
+    model: type[BaseModel] | None = _models(view).get("body")
     return model
+
+
+@cache
+def _models(view: Callable[..., Any]) -> dict[str, Any]:
+    """What a view takes, by flask-openapi's names."""
+    return get_type_hints(_unwrapped(view))
 
 
 @cache
@@ -240,4 +262,5 @@ def install(app: Flask, facts: Facts) -> None:
 
 def install_body_checks(app: Flask) -> None:
     """After the gate: nobody without a key makes us read a body."""
+    app.before_request(_check_query)
     app.before_request(_check_json)

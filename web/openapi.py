@@ -97,7 +97,7 @@ def _describe(operation: dict[str, Any], method: str, *, open_to_all: bool) -> N
         expected |= _KEYED
     if method != "get":
         expected |= _WRITING
-    if "requestBody" in operation or operation.get("parameters"):
+    if not open_to_all or "requestBody" in operation or operation.get("parameters"):
         expected |= _FIELDS
     else:
         responses.pop("422", None)

@@ -1,5 +1,6 @@
 """What went wrong is problem+json, names the field, and repeats nothing of the input."""
 
+import gzip
 import logging
 from pathlib import Path
 
@@ -139,6 +140,29 @@ def test_a_query_is_checked_too(client: FlaskClient, query: str, field: str) -> 
         answer = client.get(f"{path}?{query}", headers=KEY)
         assert answer.status_code == 422
         assert [error["field"] for error in answer.get_json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "method,path",
+    [("GET", "/subscriber-stats?segment=x"), ("GET", "/esp-status?segment=x"),
+     ("POST", "/send-campaign?segment=x"), ("DELETE", "/subscribers/a@b.de?segment=x")],
+)  # fmt: skip
+def test_a_name_that_nobody_reads_is_refused(client: FlaskClient, method: str, path: str) -> None:
+    answer = client.open(path, method=method, headers=KEY)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.get_json()["errors"]] == ["segment"]
+
+
+def test_what_is_open_to_all_takes_any_name(client: FlaskClient) -> None:
+    assert client.get("/health?utm_source=x").status_code == 200
+
+
+def test_a_packed_body_is_refused_and_not_taken_for_an_empty_list(client: FlaskClient) -> None:
+    packed = gzip.compress(b"email\nana@example.com\n")
+    headers = {**KEY, "Content-Type": "text/csv", "Content-Encoding": "gzip"}
+    answer = client.post("/subscribers/import", data=packed, headers=headers)
+    assert answer.status_code == 415
+    assert "Content-Encoding" in answer.get_json()["detail"]
 
 
 def test_a_nul_in_the_address_is_refused(client: FlaskClient) -> None:
