@@ -73,10 +73,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """The head is here."""
-        if req.path in STREAMED:
-            self._until.pop(conn, None)
-        else:
-            self._until[conn] = time.monotonic() + BODY_SECONDS
+        patience = float("inf") if req.path in STREAMED else BODY_SECONDS
+        self._until[conn] = time.monotonic() + patience
         return super().handle_request(req, conn)
 
     def murder_pending(self) -> None:

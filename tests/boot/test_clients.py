@@ -108,11 +108,12 @@ def test_slow_clients_hold_no_thread_for_long(service: Running) -> None:
         assert time.monotonic() - began < HEAD_SECONDS + 4
 
 
-def test_a_slow_body_does_not_delay_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/subscribers", "/subscribers/import"])
+def test_a_slow_body_does_not_delay_the_end(tmp_path: Path, path: str) -> None:
     with Running(tmp_path, WORKER="off") as service:
         service.wait_for("Stop: Ctrl-C")
         with socket.create_connection(("127.0.0.1", service.port)) as client:
-            head = f"POST /subscribers HTTP/1.1\r\n{KEY}Content-Type: application/json\r\n"
+            head = f"POST {path} HTTP/1.1\r\n{KEY}Content-Type: application/json\r\n"
             client.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())
             time.sleep(0.5)
             began = time.monotonic()
