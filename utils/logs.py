@@ -18,22 +18,39 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 REMOVED = "[secret]"
 #: Enough of an address to recognise it in a list, not enough to write to.
 _ADDRESS = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]*@([\w-]+(\.[\w-]+)+)")
+#: What moves a terminal's cursor or begins a line: somebody else's words may hold it.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: Libraries that say at INFO what only their authors want to know.
 _QUIET = ("alembic", "huey", "urllib3", "botocore", "boto3", "python_http_client", "werkzeug")
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is, in an address, and as JSON and `repr` write it, alone or one within the other."""
+    once = {secret, *_written(secret)}
+    return {quote(secret, safe=""), *once, *(form for part in once for form in _written(part))}
+
+
+def _written(text: str) -> tuple[str, ...]:
+    doubled = text.replace("\\", "\\\\")
+    return (doubled, json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])
 
 
 class Redactor:
     """Removes configured secrets by their value, wherever they stand."""
 
     def __init__(self, secrets: Collection[str]) -> None:
-        forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+        forms = {form for secret in secrets for form in _spellings(secret)}
         longest_first = sorted((form for form in forms if form), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def clean(self, text: str) -> str:
         """The text without any secret."""
         return self._pattern.sub(REMOVED, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def masked(text: str) -> str:
@@ -57,9 +74,9 @@ class LineFormatter(logging.Formatter):
         """For people: time, level, logger, message, then the fields; a traceback follows below."""
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         where = f" [{request_id.get()}]" if request_id.get() else ""
-        message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
         extra = "".join(f" {name}={value}" for name, value in fields_of(record).items())
-        line = f"{moment} {record.levelname:<7} {record.name}{where}: {message}{extra}"
+        told = _CONTROL.sub(_escape, f"{record.getMessage()}{extra}")
+        line = f"{moment} {record.levelname:<7} {record.name}{where}: {told}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

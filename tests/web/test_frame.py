@@ -166,6 +166,15 @@ def test_no_secret_and_no_whole_address_reaches_a_line(form: str) -> None:
     assert "bob@" not in text
 
 
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_secret_with_odd_signs_is_found_however_it_is_written(form: str) -> None:
+    secret = "pa\"ss\\word-needle'x"
+    logger, written = lines_of(form, {"password": secret})
+    logger.info("plain %s, repr %r", secret, secret, extra={"given": secret})
+    logger.info("json %s", json.dumps({"password": secret}))
+    assert "needle" not in written.getvalue()
+
+
 def test_debug_shows_addresses_and_still_no_secret() -> None:
     logger, written = lines_of("console", SECRETS, logging.DEBUG)
     logger.debug("ann@example.com %s", SECRETS["SECRET_KEY"])
@@ -182,8 +191,9 @@ def test_json_lines_are_one_object_each() -> None:
 
 def test_a_caller_cannot_forge_a_line() -> None:
     logger, written = lines_of("console", SECRETS)
-    logger.info("hello\n12:00:00 ERROR forged")
+    logger.info("hello\n12:00:00 ERROR forged", extra={"why": "a\x1b[2Jb\r\u2028c\u202ed"})
     assert len(written.getvalue().splitlines()) == 1
+    assert not {"\x1b", "\r", "\u2028", "\u202e"} & set(written.getvalue())
 
 
 def test_the_access_line_shows_the_route_and_never_what_is_in_it(
