@@ -15,15 +15,20 @@ class Accepted(NamedTuple):
     message_id: str | None  #: the ESP's id; SendGrid gives one per request, not per message
 
 
+def printable(text: str) -> str:
+    """What an ESP says without characters that a database or an encoder refuses."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 class EspError(Exception):
     """Why a message was not, or may not have been, accepted. The class is the policy:
     nobody above an adapter looks at status codes (house.md "Errors carry the policy")."""
 
     def __init__(self, words: str = "", *, code: str = "") -> None:
         """`words` are the ESP's own, `code` its status or error code; both are kept."""
-        super().__init__(words)
-        self.words = words
-        self.code = code
+        self.words = printable(words)
+        self.code = printable(code)
+        super().__init__(self.words)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.words}" if self.code else self.words

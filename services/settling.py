@@ -17,6 +17,7 @@ from services.esp import (
     Report,
     Suspended,
     Throttled,
+    printable,
 )
 
 #: Where a send can end that was not accepted.
@@ -47,7 +48,8 @@ def settle(ids: Sequence[int], outcomes: Sequence[Outcome]) -> Settled:
     settled = Settled()
     for id_, outcome in zip(ids, outcomes, strict=True):
         if isinstance(outcome, Accepted):
-            settled.accepted.append((id_, outcome.message_id))
+            message_id = outcome.message_id
+            settled.accepted.append((id_, message_id and printable(message_id)))
         elif isinstance(outcome, NotTried):
             settled.not_tried.append(id_)
         else:

@@ -118,7 +118,7 @@ def test_what_is_in_doubt_is_never_resent(home: House) -> None:
     campaign = home.launch()
     home.drain(campaign)
     doubtful = len(home.esps["sendgrid"].taken)
-    assert home.esps["sendgrid"].batches == [500] + [1] * (doubtful - 500)
+    assert home.esps["sendgrid"].batches == [1000] + [1] * (doubtful - 1000)
     assert home.ledger(campaign) == {"accepted": 1200 - doubtful, "in_doubt": doubtful}
     assert home.campaign(campaign)["status"] == "sent"
     assert home.nobody_twice()
@@ -137,8 +137,8 @@ def test_ambiguous_answers_in_a_row_open_the_breaker(build: Build) -> None:
     assert come_back is not None
     assert come_back > clock()
     # One batch, then one message at a time until the breaker opens.
-    assert home.esps["sendgrid"].batches == [500] + [1] * (TRIP_AFTER - 1)
-    assert home.ledger(campaign) == {"in_doubt": 504, "queued": 696}
+    assert home.esps["sendgrid"].batches == [1000] + [1] * (TRIP_AFTER - 1)
+    assert home.ledger(campaign) == {"in_doubt": 1004, "queued": 196}
 
 
 def test_what_an_esp_did_not_take_leaves_through_the_next_at_once(home: House) -> None:
@@ -155,7 +155,7 @@ def test_one_message_at_a_time_until_an_answer_is_clean(home: House) -> None:
     home.esps["sendgrid"].answers = [home.esps["sendgrid"].takes_but_hides_it]
     campaign = home.launch(esp="sendgrid")
     home.drain(campaign)
-    assert home.esps["sendgrid"].batches == [500, 1, 500, 199]
+    assert home.esps["sendgrid"].batches == [1000, 1, 199]
 
 
 def test_a_rejected_recipient_fails_alone(home: House) -> None:
@@ -552,3 +552,31 @@ def test_erased_people_are_suppressed_when_their_failed_sends_are_retried(home: 
     home.drain(campaign)
     assert home.ledger(campaign) == {"suppressed": 2}
     assert not home.esps["sendgrid"].taken
+
+
+@pytest.mark.parametrize("words", ["a\0b", "a\ud800b"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("error", [Rejected, InDoubt, Unavailable, Suspended, Throttled])
+def test_words_that_a_database_refuses_keep_no_answer_from_being_recorded(
+    home: House, error: type[EspError], words: str
+) -> None:
+    home.add_people(3)
+    home.esps["sendgrid"].answers = [all_get(error(words, code=words))]
+    campaign = home.launch()
+    home.drain(campaign)
+    assert "sending" not in home.ledger(campaign)
+    with home.db.read() as connection:
+        state = performance.states(connection, ["sendgrid"])["sendgrid"]
+    assert state["last_error"] == "a b: a b"
+
+
+@pytest.mark.parametrize("words", ["a\0b", "a\ud800b"], ids=["nul", "surrogate"])
+def test_a_message_id_that_a_database_refuses_loses_a_character(home: House, words: str) -> None:
+    home.add_people(3)
+    home.esps["sendgrid"].answers = [lambda _: [Accepted(words), Accepted("x"), Accepted(None)]]
+    campaign = home.launch()
+    home.drain(campaign)
+    with home.db.read() as connection:
+        rows = send_acts.page(connection, campaign, 5)
+    assert [(row["status"], row["message_id"]) for row in rows] == [
+        ("accepted", "a b"), ("accepted", "x"), ("accepted", None)
+    ]  # fmt: skip
