@@ -19,7 +19,8 @@ from database import esp_performance as performance
 from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
-from mail.message import Content, Message
+from mail.message import Message
+from outbound.batches import Claim, Parcel
 from outbound.composer import Composer, Render, Rendered, Unrenderable
 from services import esp_manager, settling
 from services.esp import Batch, Call, InDoubt, Report
@@ -43,27 +44,6 @@ class Options:
     lease_seconds: float = 60.0
     timeout_seconds: float = 30.0  #: the longest request of any ESP
     pause_on_suspension: bool = True
-
-
-class Claim(NamedTuple):
-    """The sends of one claim that are reserved at one ESP."""
-
-    esp: str
-    lease: Lease
-    day: str  #: the quota day they were reserved on
-    picked: Sequence[Picked]
-
-
-class Parcel(NamedTuple):
-    """The messages of one claim that go to one ESP."""
-
-    esp: str
-    lease: Lease
-    day: str
-    content: Content
-    messages: Mapping[int, Message]  #: by send, in order
-    careful: bool = False  #: one message per request
-    deadline: float = 0.0  #: `time.monotonic()` after which no request may begin
 
 
 class Step(NamedTuple):

@@ -12,8 +12,9 @@ from database import campaigns
 from database.engine import Database
 from database.models import LEDGER
 from database.segments import SavedSegments
-from email_sender import Claim, EmailSender, Parcel
+from email_sender import EmailSender
 from mail.renderer import Urls
+from outbound.batches import Claim, Parcel
 from outbound.composer import Composer, Render
 from outbound.launch import Draft, Identity, Launcher
 from services.amazon_ses import AmazonSes

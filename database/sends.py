@@ -6,7 +6,6 @@ by the very UPDATE that commits a hand-over, and a final write needs the token o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from database.bulk import dialect_insert, listed, packed, relation
 from database.ledger import Move
 from database.models import SendStatus as S
 from database.models import sends, subscribers
+from database.reach import suppression_sql
 
 
 class Picked(NamedTuple):
@@ -107,47 +107,6 @@ def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], 
     ledger.move(connection, lease.campaign_id, S.QUEUED, S.SENDING, taken)
 
 
-#: Who may not be mailed. Transactional mail also reaches people who are only pending,
-#: unsubscribed or inactive (contract: `/send-email`).
-_OUT_OF_REACH = (
-    "(sends.lane = 'campaign' AND (p.status <> 'active' OR {opted_out})"
-    " OR sends.lane = 'transactional' AND p.status IN ('bounced', 'complained', 'erased'))"
-)
-#: Whether the person wants no more about the campaign's topic. Hardly anybody has opt-outs.
-_OPTED_OUT = {
-    "sqlite": "EXISTS (SELECT 1 FROM campaigns t, json_each(p.topic_opt_outs) o"
-    " WHERE t.id = sends.campaign_id AND o.key = t.topic)",
-    "postgresql": "EXISTS (SELECT 1 FROM campaigns t"
-    " WHERE t.id = sends.campaign_id AND jsonb_exists(p.topic_opt_outs, t.topic))",
-}
-_WORDS = (
-    "SELECT CASE WHEN p.status = 'active' THEN 'topic opt-out: '"
-    " || (SELECT t.topic FROM campaigns t WHERE t.id = sends.campaign_id)"
-    " ELSE p.status || COALESCE(': ' || NULLIF(p.status_reason, ''), '') END"
-)
-
-
-class _Suppression(NamedTuple):
-    """SQL about a send whose person may not be mailed."""
-
-    condition: str
-    words: str
-
-
-@lru_cache
-def _suppression(dialect: str) -> _Suppression:
-    opted_out = f"p.topic_opt_outs <> '{{}}' AND {_OPTED_OUT[dialect]}"
-    person = f"FROM subscribers p WHERE {_OUT_OF_REACH.format(opted_out=opted_out)} AND "
-    by_id = f"{person} p.id = sends.subscriber_id"
-    by_address = f"{person} p.address = sends.address"
-    return _Suppression(
-        # Two look-ups by key, not one with OR, which PostgreSQL would answer with a scan.
-        f"(EXISTS (SELECT 1 {by_id})"
-        f" OR sends.subscriber_id IS NULL AND EXISTS (SELECT 1 {by_address}))",
-        f"COALESCE(({_WORDS} {by_id}), ({_WORDS} {by_address}))",
-    )
-
-
 def hand_over(
     connection: sa.Connection, lease: Lease, ids: Sequence[int], now: float
 ) -> HandedOver:
@@ -158,7 +117,7 @@ def hand_over(
         "ids": packed(ids), "token": lease.token, "until": lease.until, "now": now,
         "campaign": lease.campaign_id,
     }  # fmt: skip
-    suppressed_sql = _suppression(connection.dialect.name).condition
+    suppressed_sql = suppression_sql(connection.dialect.name).condition
     handed_over = connection.execute(
         sa.text(
             "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
@@ -186,7 +145,7 @@ _HANDED_OVER_NOW = sa.text(
 
 
 def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> int:
-    sql = _suppression(connection.dialect.name)
+    sql = suppression_sql(connection.dialect.name)
     count = connection.execute(
         sa.text(
             "UPDATE sends SET status = 'suppressed', lease_token = NULL, lease_until = NULL,"
