@@ -11,7 +11,7 @@ from outbound.overview import Overview
 from utils.attributes import text
 from utils.signing import SendRef
 from utils.times import rfc3339
-from web.shapes import Answer, PageQuery, Path, Query
+from web.shapes import Answer, PageQuery, Path
 from web.shapes import Body as AnyBody
 
 #: Longer content than this is a mistake: Gmail shows 102 kB of a message and cuts the rest.
@@ -26,10 +26,8 @@ Content = Annotated[str, AfterValidator(lambda value: text(value, LONGEST_CONTEN
 
 def _rule(value: Any) -> Any:
     """One message for what is neither; pydantic would tell of each branch by its inner name."""
-    if isinstance(value, str):
-        return text(value)
-    if value is None or isinstance(value, dict):
-        return value
+    if value is None or isinstance(value, str | dict):
+        return text(value) if isinstance(value, str) else value
     raise ValueError("must be a rule tree, or the name of a saved segment or tag")
 
 
@@ -50,9 +48,6 @@ class OptionalBody(Body):
     @classmethod
     def _empty(cls, value: Any) -> Any:
         return {} if value is None else value
-
-
-Params = Query
 
 
 class CampaignIn(Body):

@@ -177,6 +177,12 @@ def _body_model(view: Callable[..., Any]) -> type[BaseModel] | None:
     return model
 
 
+def takes_no_body(view: Callable[..., Any]) -> bool:
+    """Whether a view that takes JSON is fine without any."""
+    model = _body_model(view)
+    return model is not None and _may_be_absent(model)
+
+
 @cache
 def _models(view: Callable[..., Any]) -> dict[str, Any]:
     """What a view takes, by flask-openapi's names."""

@@ -10,6 +10,7 @@ from flask_openapi.models.info import Info
 
 from web.auth import is_open
 from web.errors import CONTENT_TYPE, validation_problem
+from web.frame import takes_no_body
 from web.shapes import FieldProblem, Problem
 
 #: The tag of pages for recipients.
@@ -17,6 +18,7 @@ PUBLIC = "public pages"
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _ANY = {
     400: "The request cannot be read", 404: "There is no such thing",
+    414: "The address is too long",
     500: "A fault of this service", 503: "The database cannot be used now",
 }  # fmt: skip
 _KEYED = {401: "No key, or one that is not known", 403: "The key's scope does not allow this"}
@@ -58,6 +60,17 @@ class Api(OpenAPI):
         for path, item in self.spec_json["paths"].items():
             for method, operation in item.items():
                 _describe(operation, method, open_to_all=is_open(_as_rule(path)))
+        self._leave_out_bodies()
+
+    def _leave_out_bodies(self) -> None:
+        """Say that a body may be absent where it may; flask-openapi requires each."""
+        for rule in self.url_map.iter_rules():
+            view = self.view_functions[rule.endpoint]
+            item = self.spec_json["paths"].get(re.sub(r"<(?:[^:>]*:)?([^>]*)>", r"{\1}", rule.rule))
+            for method in rule.methods or ():
+                operation = (item or {}).get(method.lower(), {})
+                if "requestBody" in operation and takes_no_body(view):
+                    operation["requestBody"]["required"] = False
 
 
 _ABOUT = (

@@ -127,3 +127,12 @@ def test_random_requests_meet_only_what_is_described(tmp_path: Path) -> None:
         tried += 1
     assert tried > 15
     close(app)
+
+
+def test_a_body_that_may_be_absent_is_described_so(client: FlaskClient) -> None:
+    paths = client.get("/openapi.json").get_json()["paths"]
+    required = {
+        path: paths[path]["post"]["requestBody"]["required"]
+        for path in ("/campaigns/{campaign_id}/pause", "/esps/{name}/resume", "/send-campaign")
+    }
+    assert list(required.values()) == [False, False, True]
