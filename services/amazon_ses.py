@@ -40,7 +40,6 @@ from services.stencil import (
     TO,
     Stencil,
     encoded,
-    encoded_twice,
     hole,
     personal_headers,
     slot_hole,
@@ -251,26 +250,34 @@ def _writing(content: Content, envelope: Envelope, limit: int) -> Writing:
     shape: dict[str, Any] = {
         "Destination": {"ToAddresses": [hole(TO)]},
         "ReplacementTags": _pairs([("send_id", hole(SEND_ID))]),
-        "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": data_json}},
     }
     if content.personal_headers:
         shape["ReplacementHeaders"] = _pairs(personal_headers(content))
+    template = {"ReplacementTemplateData": data_json}
+    shape["ReplacementEmailContent"] = {"ReplacementTemplate": template}
     stencil = Stencil(shape)
     rendered_only = bool(content.attachments)
 
-    def entry(message: Message) -> bytes | None:
-        to, send_id, slots, headers = message.to, message.send_id, message.slots, message.headers
-        written = stencil.fill(encoded((to, send_id, *headers)) + encoded_twice(slots))
-        # The whole entry is longer than its data.
-        too_long = len(written) > limit and _data_length(slots) > limit
-        return None if rendered_only or too_long else written
+    def entries(messages: Sequence[Message]) -> Sequence[bytes | None]:
+        if rendered_only:
+            return [None] * len(messages)
+        once = encoded([(m.to, m.send_id, *m.headers) for m in messages]).rows
+        twice = encoded([m.slots for m in messages], twice=True).rows
+        written = stencil.fill([a + b for a, b in zip(once, twice, strict=True)])
+        if len(max(written, key=len)) <= limit:  # the whole entry is longer than its data
+            return written
+        pairs = zip(messages, written, strict=True)
+        return [
+            entry if len(entry) <= limit or _data_length(message.slots) <= limit else None
+            for message, entry in pairs
+        ]
 
     def alone(message: Message) -> tuple[Envelope, bytes]:
         for text in (message.to, *message.headers, *message.slots):
             text.encode()  # what is not Unicode raises here, not inside a request
         return Envelope(b"", b"", single=True), b""
 
-    return Writing(envelope, entry, alone)
+    return Writing(envelope, entries, alone)
 
 
 def _data_length(slots: Sequence[str]) -> int:

@@ -11,6 +11,9 @@ from typing import NamedTuple
 from mail.message import Message
 from services.esp import Batch, EspError, Refused, Rejected
 
+#: Messages written by one call: more would not stay in the processor's cache from step to step.
+TOGETHER = 100
+
 
 class Envelope(NamedTuple):
     """What stands in a request before and after its messages."""
@@ -62,7 +65,8 @@ class Writing:
     """How an adapter writes the messages of one content."""
 
     envelope: Envelope
-    entry: Callable[[Message], bytes | None]  #: None: does not fit the ESP's slots
+    #: For each message its bytes; None: does not fit the ESP's slots.
+    entries: Callable[[Sequence[Message]], Sequence[bytes | None]]
     alone: Callable[[Message], tuple[Envelope, bytes]]  #: rendered, in a request of its own
 
 
@@ -79,7 +83,7 @@ def parcels(batch: Batch, writing: Writing, cut: Cut) -> Iterator[Parcel | Lost]
     for start in range(0, len(batch.messages), per_request):
         messages = batch.messages[start : start + per_request]
         try:
-            entries = [writing.entry(message) for message in messages]
+            entries = _entries(writing, messages)
         except (TypeError, ValueError):  # some text is not Unicode: find whose
             entries = [_entry(writing, message) for message in messages]
         places: Sequence[int] = range(start, start + len(messages))
@@ -97,9 +101,16 @@ def parcels(batch: Batch, writing: Writing, cut: Cut) -> Iterator[Parcel | Lost]
                 yield _alone(writing, batch.messages[place], place, cut)
 
 
+def _entries(writing: Writing, messages: Sequence[Message]) -> list[bytes | None]:
+    slices = range(0, len(messages), TOGETHER)
+    return [
+        entry for start in slices for entry in writing.entries(messages[start : start + TOGETHER])
+    ]
+
+
 def _entry(writing: Writing, message: Message) -> bytes | None:
     try:
-        return writing.entry(message)
+        return writing.entries([message])[0]
     except (TypeError, ValueError):
         return None
 

@@ -38,9 +38,10 @@ from services.stencil import (
     SEND_ID,
     TO,
     Stencil,
-    encoded_values,
+    encoded,
     hole,
     personal_headers,
+    values,
     with_holes,
 )
 from services.wire import Answer, Exchange, Wire, begin
@@ -211,10 +212,10 @@ def _writing(content: Content, stream: str) -> Writing:
         ]
     stencil, envelope = Stencil(shape), Envelope(b"[", b"]")
 
-    def entry(message: Message) -> bytes:
-        return stencil.fill(encoded_values(message))
+    def entries(messages: Sequence[Message]) -> list[bytes]:
+        return stencil.fill(encoded(values(messages)).rows)
 
-    return Writing(envelope, entry, lambda message: (envelope, entry(message)))
+    return Writing(envelope, entries, lambda message: (envelope, entries([message])[0]))
 
 
 def _client(server_token: str, base_url: str, seconds: float) -> Callable[[bytes], Answer]:

@@ -36,7 +36,16 @@ from services.esp import (
 )
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
 from services.sdk import Lazily, Sealed
-from services.stencil import SEND_ID, TO, Stencil, encoded_values, hole, personal_headers, slot_hole
+from services.stencil import (
+    SEND_ID,
+    TO,
+    Stencil,
+    encoded,
+    hole,
+    personal_headers,
+    slot_hole,
+    values,
+)
 from services.wire import Answer, Exchange, Wire, begin
 from services.words import QuotaSpent, Redacted, look_up, read_json, retry_after, rule
 
@@ -216,20 +225,28 @@ def _writing(content: Content, limit: int) -> Writing:
     def with_keys(pieces: Pieces) -> str:
         return "".join([piece if isinstance(piece, str) else keys[piece] for piece in pieces])
 
-    def entry(message: Message) -> bytes | None:
-        written = stencil.fill(encoded_values(message))
-        if count and len(written) > limit:
+    def entries(messages: Sequence[Message]) -> Sequence[bytes | None]:
+        rows, whole = encoded(values(messages))
+        written = stencil.fill(rows)
+        if mark not in whole and (not count or len(max(written, key=len)) <= limit):
+            return written  # nearly always
+        pairs = zip(messages, written, strict=True)
+        return [entry if fits(message, entry) else None for message, entry in pairs]
+
+    def fits(message: Message, entry: bytes) -> bool:
+        if count and len(entry) > limit:
             size = keys_bytes + sum(len(slot.encode()) for slot in message.slots)
             if size > limit:
-                return None
+                return False
         # A value that holds a key would be replaced in its turn.
-        return written if written.count(mark) == count else None
+        return entry.count(mark) == count
 
     def alone(message: Message) -> tuple[Envelope, bytes]:
         head = _shared(content, lambda pieces: fill(pieces, message.slots))
-        return Envelope(head, b"]}"), plain.fill(encoded_values(message))
+        [entry] = plain.fill(encoded(values([message])).rows)
+        return Envelope(head, b"]}"), entry
 
-    return Writing(Envelope(_shared(content, with_keys), b"]}"), entry, alone)
+    return Writing(Envelope(_shared(content, with_keys), b"]}"), entries, alone)
 
 
 def _client(api_key: str, base_url: str, seconds: float) -> Callable[[Sealed], Answer]:

@@ -3,11 +3,12 @@
 The shared text of a message is escaped once instead of once per recipient.
 """
 
+import itertools
 import re
 import secrets
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,7 +20,7 @@ _HOLE = re.compile(rf"{_MARK}\.(\d+)\.".encode())
 
 _DEL, _DEL_BYTE = "\x7f", b"\x7f"
 
-#: The order of `encoded_values`.
+#: The order of `values`.
 TO, SEND_ID, FIRST_HEADER = 0, 1, 2
 
 
@@ -28,10 +29,9 @@ def hole(number: int) -> str:
     return f"{_MARK}.{number}."
 
 
-def encoded_values(message: Message) -> list[bytes]:
+def values(messages: Sequence[Message]) -> list[tuple[str, ...]]:
     """What differs from person to person: address, send id, headers, slots."""
-    to, send_id, slots, headers = message.to, message.send_id, message.slots, message.headers
-    return encoded((to, send_id, *headers, *slots))
+    return [(to, send_id, *headers, *slots) for send_id, to, slots, headers in messages]
 
 
 def slot_hole(content: Content, number: int) -> str:
@@ -57,28 +57,43 @@ class Stencil:
         pieces = _HOLE.split(orjson.dumps(shape))
         static = [piece.replace(b"%", b"%%") for piece in pieces[::2]]
         self._form = b"%b".join(static)
-        self._pick = itemgetter(*map(int, pieces[1::2]))
+        wanted = [int(number) for number in pieces[1::2]]
+        self._pick = itemgetter(*wanted)
+        self._in_order = len(wanted) if wanted == list(range(len(wanted))) else None
 
-    def fill(self, values: Sequence[bytes]) -> bytes:
-        """The JSON for these values, as `encoded` gives them."""
-        filled: bytes = self._form % self._pick(values)
-        return filled
-
-
-def encoded(values: Sequence[str]) -> list[bytes]:
-    """The values as they stand inside JSON strings; text that is not Unicode raises TypeError."""
-    # One call for all values is twice as fast as one each. JSON leaves DEL as it is; a value that
-    # has one shows by the count.
-    parts = orjson.dumps(_DEL.join(values))[1:-1].split(_DEL_BYTE)
-    return parts if len(parts) == len(values) else [orjson.dumps(v)[1:-1] for v in values]
+    def fill(self, rows: Sequence[tuple[bytes, ...]]) -> list[bytes]:
+        """The JSON for each row of values."""
+        form, pick = self._form, self._pick
+        if rows and len(rows[0]) == self._in_order:  # each is wanted once: nothing to pick
+            return [form % row for row in rows]
+        return [form % pick(row) for row in rows]
 
 
-def encoded_twice(values: Sequence[str]) -> list[bytes]:
-    """The values as they stand in JSON that is itself a JSON string."""
-    if not values:
-        return []
-    once = orjson.dumps(_DEL.join(values))[1:-1].decode()
-    parts = orjson.dumps(once)[1:-1].split(_DEL_BYTE)
-    if len(parts) == len(values):
-        return parts
-    return [orjson.dumps(orjson.dumps(v)[1:-1].decode())[1:-1] for v in values]
+class Encoded(NamedTuple):
+    """Rows of values as they stand inside JSON strings."""
+
+    rows: list[tuple[bytes, ...]]
+    whole: bytes  #: all of them in one, to look for something in all at once
+
+
+def encoded(rows: Sequence[tuple[str, ...]], *, twice: bool = False) -> Encoded:
+    """`rows` are equally long; `twice`: for JSON that is itself a JSON string. Text that is not
+    Unicode raises TypeError."""
+    width = len(rows[0])
+    if set(map(len, rows)) != {width}:  # a value would land at somebody else
+        raise ValueError("messages of one content have equally many values")
+    if not width:
+        return Encoded([()] * len(rows), b"")
+    # One call for all values of many people costs half of one for each person.
+    whole = _inside(_DEL.join(itertools.chain.from_iterable(rows)), twice=twice)
+    parts = whole.split(_DEL_BYTE)
+    # JSON leaves DEL as it is; a value that has one shows by the count.
+    if len(parts) != width * len(rows):
+        parts = [_inside(value, twice=twice) for row in rows for value in row]
+    return Encoded(list(zip(*[iter(parts)] * width, strict=True)), whole)
+
+
+def _inside(text: str, *, twice: bool) -> bytes:
+    """What stands between the quotes of a JSON string."""
+    once = orjson.dumps(text)[1:-1]
+    return orjson.dumps(once.decode())[1:-1] if twice else once

@@ -27,7 +27,7 @@ from tests.services.esp_contract import content, kinds, people
 
 WRITING = Writing(
     Envelope(b"[", b"]"),
-    lambda message: message.send_id.encode(),
+    lambda messages: [message.send_id.encode() for message in messages],
     lambda message: (Envelope(b"[", b"]"), message.send_id.encode()),
 )
 Judge = Callable[[Answer, Parcel], Verdict]
@@ -116,11 +116,11 @@ def test_an_adapters_bug_raises_nothing() -> None:
 
 
 def test_a_bug_before_sending_refuses_the_message() -> None:
-    def entry(message: Message) -> bytes:
-        raise RuntimeError(message.send_id)
+    def entries(messages: Sequence[Message]) -> list[bytes]:
+        raise RuntimeError(messages[0].send_id)
 
     batch = Batch(content(), people(3))
-    writing = Writing(Envelope(b"[", b"]"), entry, WRITING.alone)
+    writing = Writing(Envelope(b"[", b"]"), entries, WRITING.alone)
     work = parcels(batch, writing, Cut(10, 1000))
     report = Delivery(batch, work, lambda _: pytest.fail("sent"), guilty(())).run()
     assert kinds(report) == [Refused] * 3
