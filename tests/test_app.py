@@ -246,7 +246,6 @@ UNUSABLE = {
     "a folder": {"DATABASE_URL": "sqlite:///{folder}"},
     "no server": {"DATABASE_URL": "postgresql://u:needle-0123@127.0.0.1:1/x"},
     "no queue": {"QUEUE_URL": "sqlite:////proc/nowhere/q.db"},
-    "a queue that is none": {"QUEUE_URL": "sqlite:///{folder}/junk"},
 }
 
 
