@@ -1,6 +1,6 @@
 """Many rows in one statement: lists of values as a relation, the same text on both databases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -15,13 +15,27 @@ def listed(connection: sa.Connection) -> str:
     return "IN (SELECT CAST(value AS bigint) FROM jsonb_array_elements_text(CAST(:ids AS jsonb)))"
 
 
+def among(connection: sa.Connection, ids: Collection[int]) -> tuple[str, dict[str, Any]]:
+    """A condition on a column of row numbers, and what to bind for it. Numbers without a gap, as a
+    claim's nearly always are, become a range: a third cheaper than a list."""
+    low, high = min(ids, default=0), max(ids, default=-1)
+    if high - low + 1 == len(set(ids)):
+        return "BETWEEN :low AND :high", {"low": low, "high": high}
+    return listed(connection), {"ids": packed(ids)}
+
+
 def relation(connection: sa.Connection, columns: Sequence[tuple[str, str]]) -> str:
     """A table expression over the JSON array of arrays bound as `:rows`.
 
     `columns` are (name, type), type one of text, bigint, double, json. JSON values arrive as the
     database keeps JSON: text on SQLite, jsonb on PostgreSQL.
     """
-    on_sqlite = connection.dialect.name == "sqlite"
+    return relation_in(connection.dialect.name, columns)
+
+
+def relation_in(dialect: str, columns: Sequence[tuple[str, str]]) -> str:
+    """The same by the dialect's name, for a statement that is made once."""
+    on_sqlite = dialect == "sqlite"
     parts = []
     for position, (name, kind) in enumerate(columns):
         if kind == "json":

@@ -6,12 +6,13 @@ by the very UPDATE that commits a hand-over, and a final write needs the token o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from database import ledger
-from database.bulk import dialect_insert, listed, packed, relation
+from database.bulk import among, dialect_insert, listed, packed, relation, relation_in
 from database.ledger import Move
 from database.models import SendStatus as S
 from database.models import sends, subscribers
@@ -96,15 +97,20 @@ _PICK_LOCKED = sa.text(f"{_PICK_SQL} FOR UPDATE OF s SKIP LOCKED").columns(**_PI
 
 def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], now: float) -> None:
     """Claim picked sends under a lease, with the ESP they are reserved at."""
-    taken = connection.execute(
-        sa.text(
-            "UPDATE sends SET status = 'sending', lease_token = :token, lease_until = :until,"
-            " esp = :esp, updated_at = :now"
-            f" WHERE id {listed(connection)} AND status = 'queued'"
-        ),
-        {"ids": packed(ids), "token": lease.token, "until": lease.until, "esp": esp, "now": now},
-    ).rowcount
+    condition, bound = among(connection, ids)
+    values = {"token": lease.token, "until": lease.until, "esp": esp, "now": now}
+    taken = connection.execute(_take(condition), bound | values).rowcount
     ledger.move(connection, lease.campaign_id, S.QUEUED, S.SENDING, taken)
+
+
+# Statements of the hot path are made once for each form of their condition: reading a text costs
+# as much as running it.
+@lru_cache
+def _take(among_ids: str) -> sa.TextClause:
+    return sa.text(
+        "UPDATE sends SET status = 'sending', lease_token = :token, lease_until = :until,"
+        f" esp = :esp, updated_at = :now WHERE id {among_ids} AND status = 'queued'"
+    )
 
 
 def hand_over(
@@ -113,29 +119,30 @@ def hand_over(
     """Commit that these sends now go to the ESP they are reserved at. Whoever may not be mailed
     any more is suppressed instead, and the rest is released when the campaign stopped. The lease
     is renewed to `lease.until`."""
-    values = {
-        "ids": packed(ids), "token": lease.token, "until": lease.until, "now": now,
-        "campaign": lease.campaign_id,
+    condition, bound = among(connection, ids)
+    values = bound | {
+        "token": lease.token, "until": lease.until, "now": now, "campaign": lease.campaign_id,
     }  # fmt: skip
-    suppressed_sql = suppression_sql(connection.dialect.name).condition
-    handed_over = connection.execute(
-        sa.text(
-            "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
-            " attempts = attempts + 1, updated_at = :now"
-            f" WHERE id {listed(connection)} AND status = 'sending'"
-            " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
-            " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
-            f" AND c.status = 'sending') AND NOT {suppressed_sql}"
-        ),
-        values,
-    ).rowcount
-    if handed_over == len(ids):
+    statement = _hand_over(condition, connection.dialect.name)
+    if connection.execute(statement, values).rowcount == len(ids):
         return HandedOver(set(ids), 0, 0)
     left = set(connection.execute(_HANDED_OVER_NOW, values).scalars())
     ready = left.intersection(ids)  # one lease covers the batches of several ESPs
-    suppressed = _suppress(connection, lease, values)
+    suppressed = _suppress(connection, lease, values, condition)
     released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
     return HandedOver(ready, suppressed, released)
+
+
+@lru_cache
+def _hand_over(among_ids: str, dialect: str) -> sa.TextClause:
+    return sa.text(
+        "UPDATE sends SET handed_over_at = :now, lease_until = :until,"
+        " attempts = attempts + 1, updated_at = :now"
+        f" WHERE id {among_ids} AND status = 'sending'"
+        " AND lease_token = :token AND handed_over_at IS NULL AND lease_until > :now"
+        " AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign"
+        f" AND c.status = 'sending') AND NOT {suppression_sql(dialect).condition}"
+    )
 
 
 _HANDED_OVER_NOW = sa.text(
@@ -144,13 +151,15 @@ _HANDED_OVER_NOW = sa.text(
 )
 
 
-def _suppress(connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> int:
+def _suppress(
+    connection: sa.Connection, lease: Lease, values: dict[str, Any], among_ids: str
+) -> int:
     sql = suppression_sql(connection.dialect.name)
     count = connection.execute(
         sa.text(
             "UPDATE sends SET status = 'suppressed', lease_token = NULL, lease_until = NULL,"
             f" esp = NULL, reason = {sql.words}, updated_at = :now"
-            f" WHERE id {listed(connection)} AND status = 'sending'"
+            f" WHERE id {among_ids} AND status = 'sending'"
             f" AND lease_token = :token AND handed_over_at IS NULL AND {sql.condition}"
         ),
         values,
@@ -196,46 +205,56 @@ def record_accepted(
 ) -> int:  # fmt: skip
     """Write that `esp` took these (send, message id). A send that an event, or the sweep, moved
     meanwhile keeps its state and only learns its message id. Returns how many moved."""
-    source = relation(connection, [("id", "bigint"), ("message_id", "text")])
-    values = {"rows": packed(rows), "token": lease.token, "now": now, "esp": esp}
     shared = rows[0][1]
     if all(message_id == shared for _, message_id in rows):  # one id for a whole request
         moved = _accept_with_one_id(connection, lease, [id_ for id_, _ in rows], shared, now)
     else:
-        moved = connection.execute(
-            sa.text(
-                "UPDATE sends SET status = 'accepted', message_id = j.message_id,"
-                f" lease_token = NULL, lease_until = NULL, updated_at = :now FROM {source} AS j"
-                " WHERE sends.id = j.id AND sends.lease_token = :token"
-                " AND sends.status = 'sending'"
-            ),
-            values,
-        ).rowcount
+        values = {"rows": packed(rows), "token": lease.token, "now": now}
+        moved = connection.execute(_accept(connection.dialect.name), values).rowcount
     if moved < len(rows):
-        connection.execute(
-            sa.text(
-                f"UPDATE sends SET message_id = j.message_id FROM {source} AS j"
-                " WHERE sends.id = j.id AND sends.esp = :esp AND sends.message_id IS NULL"
-                " AND sends.status IN"
-                " ('accepted', 'delivered', 'bounced', 'complained', 'in_doubt')"
-            ),
-            {"rows": values["rows"], "esp": esp},
-        )
+        values = {"rows": packed(rows), "esp": esp}
+        connection.execute(_learn_message_ids(connection.dialect.name), values)
     ledger.move(connection, lease.campaign_id, S.SENDING, S.ACCEPTED, moved, esp)
     return moved
+
+
+@lru_cache
+def _accept(dialect: str) -> sa.TextClause:
+    return sa.text(
+        "UPDATE sends SET status = 'accepted', message_id = j.message_id,"
+        " lease_token = NULL, lease_until = NULL, updated_at = :now"
+        f" FROM {relation_in(dialect, _MESSAGE_IDS)} AS j"
+        " WHERE sends.id = j.id AND sends.lease_token = :token AND sends.status = 'sending'"
+    )
+
+
+@lru_cache
+def _learn_message_ids(dialect: str) -> sa.TextClause:
+    return sa.text(
+        f"UPDATE sends SET message_id = j.message_id FROM {relation_in(dialect, _MESSAGE_IDS)} AS j"
+        " WHERE sends.id = j.id AND sends.esp = :esp AND sends.message_id IS NULL"
+        " AND sends.status IN ('accepted', 'delivered', 'bounced', 'complained', 'in_doubt')"
+    )
+
+
+_MESSAGE_IDS = (("id", "bigint"), ("message_id", "text"))
 
 
 def _accept_with_one_id(
     connection: sa.Connection, lease: Lease, ids: Sequence[int], message_id: str | None, now: float
 ) -> int:
-    return connection.execute(
-        sa.text(
-            "UPDATE sends SET status = 'accepted', message_id = :message_id, lease_token = NULL,"
-            f" lease_until = NULL, updated_at = :now WHERE id {listed(connection)}"
-            " AND lease_token = :token AND status = 'sending'"
-        ),
-        {"ids": packed(ids), "token": lease.token, "now": now, "message_id": message_id},
-    ).rowcount
+    condition, bound = among(connection, ids)
+    values = {"token": lease.token, "now": now, "message_id": message_id}
+    return connection.execute(_accept_all(condition), bound | values).rowcount
+
+
+@lru_cache
+def _accept_all(among_ids: str) -> sa.TextClause:
+    return sa.text(
+        "UPDATE sends SET status = 'accepted', message_id = :message_id, lease_token = NULL,"
+        f" lease_until = NULL, updated_at = :now WHERE id {among_ids}"
+        " AND lease_token = :token AND status = 'sending'"
+    )
 
 
 def record_stopped(
