@@ -91,10 +91,12 @@ class HintFile(SqliteStorage):  # type: ignore[misc]
         except sqlite3.OperationalError:  # locked, or no room: that passes
             raise
         except sqlite3.DatabaseError:
-            log.warning("the queue %s is spoilt and begun anew", self.filename)
+            aside = f"{self.filename}.spoilt"  # it may be a file of yours, by a slip in QUEUE_URL
+            log.warning("the queue %s is no database: kept as %s, begun anew", self.filename, aside)
             self.close()
-            for end in ("", "-wal", "-shm"):
+            for end in ("-wal", "-shm"):
                 Path(f"{self.filename}{end}").unlink(missing_ok=True)
+            Path(self.filename).replace(aside)
             super().initialize_schema()
 
     def _create_connection(self) -> sqlite3.Connection:
