@@ -10,7 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from database import campaigns, send_acts, sends
+from database import campaigns, expiry, send_acts
 from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus as C
@@ -156,8 +156,8 @@ class CampaignControl:
             log.info("campaign %s is %s", campaign_id, state)
 
     def _expire(self, campaign_id: int) -> None:
-        def expire(connection: sa.Connection) -> list[sends.Expired]:
-            expired = sends.expire(connection, campaign_id, self._clock())
+        def expire(connection: sa.Connection) -> list[expiry.Expired]:
+            expired = expiry.expire(connection, campaign_id, self._clock())
             performance.give_back_claimed(
                 connection,
                 [(lease.esp, lease.claimed_at) for lease in expired if not lease.handed_over],

@@ -9,10 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from mail.message import Content, Message, fill
-from services import ses_events
+from mail.message import Content
+from services import ses_calls, ses_events
 from services.calls import Blame, Delivery, Suspect, TooLarge, Verdict
 from services.esp import (
     Accepted,
@@ -30,20 +28,10 @@ from services.esp import (
     Unavailable,
     WebhookRequest,
 )
-from services.parcels import Cut, Envelope, Parcel, Writing, parcels
+from services.parcels import Cut, Parcel, Writing, parcels
 from services.sdk import Lazily
 from services.ses_client import AwsKeys, SesClient
-from services.ses_template import InlineTemplate, address
 from services.sns import Topics
-from services.stencil import (
-    SEND_ID,
-    TO,
-    Stencil,
-    encoded,
-    hole,
-    personal_headers,
-    slot_hole,
-)
 from services.wire import Answer, Exchange, begin
 from services.words import QuotaSpent, Redacted, look_up, named_in, read_json, rule
 
@@ -89,9 +77,6 @@ ENTRY_RULES = (
     rule("INVALID_PARAMETER", None, Suspect),
     rule("TRANSIENT_FAILURE FAILED", None, Unavailable),
 )  # fmt: skip
-
-#: Links, pixel and unsubscribing are ours.
-OVERRIDES = {"Tracking": {"OpenTrackingEnabled": "DISABLED", "ClickTrackingEnabled": "DISABLED"}}
 
 
 class AmazonSes:
@@ -140,13 +125,15 @@ class AmazonSes:
 
     def _write(self, content: Content) -> Writing:
         limit = self.capabilities.max_slot_bytes or 0
-        return _writing(content, _envelope(content, self._configuration_set), limit)
+        return ses_calls.writing(
+            content, ses_calls.envelope_of(content, self._configuration_set), limit
+        )
 
     def _begin(self, batch: Batch, parcel: Parcel) -> Exchange:
         client = self._sdk()  # not on the request's time
         if parcel.envelope.single:
             message = batch.messages[parcel.places[0]]
-            call = _send_email(batch.content, message, self._configuration_set)
+            call = ses_calls.send_email(batch.content, message, self._configuration_set)
             return begin(lambda: client.send_email(call), self._seconds)
         body = parcel.body()
         return begin(lambda: client.post(BULK_PATH, body), self._seconds)
@@ -208,108 +195,3 @@ def _bad_request(words: str, code: str, addresses: Sequence[str]) -> Verdict:
     if len(addresses) == 1 and re.search(_BAD_ADDRESS, words, re.I):
         return Rejected(words, code=code)
     return Suspect(words, code=code)
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"Name": name, "Value": value} for name, value in pairs]
-
-
-def _common(content: Content, configuration_set: str | None) -> dict[str, Any]:
-    """What SendBulkEmail and SendEmail have in common."""
-    common: dict[str, Any] = {
-        "FromEmailAddress": address(content.from_name, content.from_email),
-        "ConfigurationOverrides": OVERRIDES,
-    }
-    if content.reply_to:
-        common["ReplyToAddresses"] = [content.reply_to]
-    if configuration_set:
-        common["ConfigurationSetName"] = configuration_set
-    return common
-
-
-def _envelope(content: Content, configuration_set: str | None) -> Envelope:
-    written = InlineTemplate(content)
-    template: dict[str, Any] = {
-        "TemplateContent": written.parts,
-        # Every variable has a default: one that is missing is accepted and then never sent.
-        "TemplateData": orjson.dumps(written.defaults).decode(),
-    }
-    if content.headers:
-        template["Headers"] = _pairs(content.headers)
-    shared = _common(content, configuration_set) | {
-        "DefaultEmailTags": _pairs([("campaign", content.tag)]),
-        "DefaultContent": {"Template": template},
-    }
-    return Envelope(orjson.dumps(shared)[:-1] + b',"BulkEmailEntries":[', b"]}")
-
-
-def _writing(content: Content, envelope: Envelope, limit: int) -> Writing:
-    """`limit`: characters of data that one entry may have."""
-    data = {f"s{n}": slot_hole(content, n) for n in range(content.slot_count)}
-    data_json = orjson.dumps(data).decode()
-    shape: dict[str, Any] = {
-        "Destination": {"ToAddresses": [hole(TO)]},
-        "ReplacementTags": _pairs([("send_id", hole(SEND_ID))]),
-    }
-    if content.personal_headers:
-        shape["ReplacementHeaders"] = _pairs(personal_headers(content))
-    template = {"ReplacementTemplateData": data_json}
-    shape["ReplacementEmailContent"] = {"ReplacementTemplate": template}
-    stencil = Stencil(shape)
-    rendered_only = bool(content.attachments)
-
-    def entries(messages: Sequence[Message]) -> Sequence[bytes | None]:
-        if rendered_only:
-            return [None] * len(messages)
-        once = encoded([(m.to, m.send_id, *m.headers) for m in messages]).rows
-        twice = encoded([m.slots for m in messages], twice=True).rows
-        written = stencil.fill([a + b for a, b in zip(once, twice, strict=True)])
-        if len(max(written, key=len)) <= limit:  # the whole entry is longer than its data
-            return written
-        pairs = zip(messages, written, strict=True)
-        return [
-            entry if len(entry) <= limit or _data_length(message.slots) <= limit else None
-            for message, entry in pairs
-        ]
-
-    def alone(message: Message) -> tuple[Envelope, bytes]:
-        for text in (message.to, *message.headers, *message.slots):
-            text.encode()  # what is not Unicode raises here, not inside a request
-        return Envelope(b"", b"", single=True), b""
-
-    return Writing(envelope, entries, alone)
-
-
-def _data_length(slots: Sequence[str]) -> int:
-    """Of the template data, a little too large: names and braces are counted generously."""
-    return sum(len(orjson.dumps(slot).decode()) + len('"s1000":,') for slot in slots) + 2
-
-
-def _send_email(
-    content: Content, message: Message, configuration_set: str | None
-) -> dict[str, Any]:
-    """The arguments of SendEmail for one rendered message."""
-    kinds = (("Text", content.text), ("Html", content.html))
-    body = {kind: fill(pieces, message.slots) for kind, pieces in kinds if pieces}
-    personal = zip(content.personal_headers, message.headers, strict=True)
-    simple: dict[str, Any] = {
-        "Subject": {"Data": fill(content.subject, message.slots), "Charset": "UTF-8"},
-        "Body": {kind: {"Data": text, "Charset": "UTF-8"} for kind, text in body.items()},
-        "Headers": _pairs([*content.headers, *personal]),
-    }
-    if content.attachments:
-        simple["Attachments"] = [
-            {
-                "FileName": file.filename,
-                "ContentType": file.content_type,
-                "ContentDisposition": "ATTACHMENT",
-                "ContentTransferEncoding": "BASE64",
-                "RawContent": file.content,
-            }
-            for file in content.attachments
-        ]
-    return _common(content, configuration_set) | {
-        "Destination": {"ToAddresses": [message.to]},
-        "EmailTags": _pairs([("send_id", message.send_id), ("campaign", content.tag)]),
-        "Content": {"Simple": simple},
-    }

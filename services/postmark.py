@@ -6,7 +6,6 @@
 
 import base64
 import functools
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -219,46 +218,23 @@ def _writing(content: Content, stream: str) -> Writing:
 
 
 def _client(server_token: str, base_url: str, seconds: float) -> Callable[[bytes], Answer]:
-    """The SDK's own session and token; the bytes go over our wire."""
+    """The SDK's own session gives headers and token; the bytes go over our wire."""
     import requests
     from postmarker.core import PostmarkClient
 
-    class Adapter(requests.adapters.BaseAdapter):
-        def __init__(self) -> None:
-            super().__init__()
-            self._wire = Wire(base_url, seconds)
-
-        def send(  # type: ignore[override]  # our wire has the time-outs and certificates
-            self, request: requests.PreparedRequest, **_: Any
-        ) -> requests.Response:
-            headers = dict(request.headers.items())
-            body = request.body if isinstance(request.body, bytes) else None
-            answer = self._wire.request(request.method or "POST", request.path_url, headers, body)
-            response = requests.Response()
-            response.status_code = answer.status
-            response.headers.update(answer.headers)
-            response.raw = io.BytesIO(answer.body)
-            response.request, response.url = request, request.url or ""
-            return response
-
-        def close(self) -> None:
-            """Nothing of requests' own is open."""
-
-    client = PostmarkClient(server_token=server_token, root_api_url=base_url, max_retries=0)
-    session = client.session
-    session.trust_env = False  # no .netrc, no proxy
-    session.mount("https://", Adapter())
-    session.mount("http://", Adapter())
-    headers = {
+    session = PostmarkClient(server_token=server_token, root_api_url=base_url).session
+    session.trust_env = False  # no .netrc
+    own = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
         "X-Postmark-Server-Token": server_token,
     }
+    request = session.prepare_request(requests.Request("POST", base_url + PATH, own))
+    wire, path = Wire(base_url, seconds), request.path_url
+    headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
 
     def post(body: bytes) -> Answer:
-        response = session.post(base_url + PATH, data=body, headers=headers, allow_redirects=False)
-        lowered = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, lowered, response.content)
+        return wire.request("POST", path, headers, body)
 
     return post

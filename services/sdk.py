@@ -34,18 +34,3 @@ class Lazily(Generic[Client]):
             raise
         except Exception as trouble:
             raise Misconfigured(f"{type(trouble).__name__}: {trouble}", code="sdk") from trouble
-
-
-class Sealed(bytes):
-    """A request body that logs and tracebacks show by size only: it holds people's mail."""
-
-    __slots__ = ()
-
-    def encode(self, _encoding: str) -> "Sealed":
-        """For an SDK that expects text: already encoded."""
-        return self
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
-
-    __str__ = __repr__

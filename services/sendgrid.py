@@ -6,12 +6,12 @@ Not here: events (`services.sendgrid_events`).
 
 import base64
 import functools
-import logging
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from email.utils import parseaddr
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -35,7 +35,7 @@ from services.esp import (
     WebhookRequest,
 )
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
-from services.sdk import Lazily, Sealed
+from services.sdk import Lazily
 from services.stencil import (
     SEND_ID,
     TO,
@@ -129,7 +129,7 @@ class SendGrid:
         return _writing(content, limit)
 
     def _begin(self, parcel: Parcel) -> Exchange:
-        body = Sealed(parcel.body())
+        body = parcel.body()
         post = self._post()  # not on the request's time
         return begin(lambda: post(body), self._seconds)
 
@@ -249,48 +249,16 @@ def _writing(content: Content, limit: int) -> Writing:
     return Writing(Envelope(_shared(content, with_keys), b"]}"), entries, alone)
 
 
-def _client(api_key: str, base_url: str, seconds: float) -> Callable[[Sealed], Answer]:
+def _client(api_key: str, base_url: str, seconds: float) -> Callable[[bytes], Answer]:
     """The SDK's own client gives address, version and credentials; the bytes go over our wire."""
-    import python_http_client
     import sendgrid
 
-    # At DEBUG it prints the Authorization header.
-    logging.getLogger("python_http_client").setLevel(logging.WARNING)
-    wire = Wire(base_url, seconds)
+    client = sendgrid.SendGridAPIClient(api_key, host=base_url).client
+    headers = {**client.request_headers, "Content-Type": "application/json; charset=utf-8"}
+    url = client.mail.send._build_url(None)  # noqa: SLF001 -- its public way is to make a request
+    wire, path = Wire(base_url, seconds), urlsplit(url).path
 
-    class Response:
-        def __init__(self, answer: Answer) -> None:
-            self._answer = answer
-
-        def getcode(self) -> int:
-            return self._answer.status
-
-        def read(self) -> bytes:
-            return self._answer.body
-
-        def info(self) -> Any:
-            return self._answer.headers
-
-    class Client(python_http_client.Client):  # type: ignore[misc]
-        def _build_client(self, name: str | None = None) -> "Client":
-            return Client(
-                host=self.host, version=self._version, request_headers=self.request_headers,
-                url_path=[*self._url_path, name] if name else self._url_path,
-            )  # fmt: skip
-
-        def _make_request(self, _opener: Any, request: Any, timeout: Any = None) -> Response:
-            del timeout  # the wire has one, for the whole request
-            headers = dict(request.header_items())
-            return Response(
-                wire.request(request.get_method(), request.selector, headers, request.data)
-            )
-
-    sdk = sendgrid.SendGridAPIClient(api_key, host=base_url)
-    headers = {**sdk.client.request_headers, "Content-Type": "application/json; charset=utf-8"}
-    endpoint = Client(host=base_url, request_headers=headers, version=3).mail.send
-
-    def post(body: Sealed) -> Answer:
-        response = endpoint.post(request_body=body)
-        return Answer(response.status_code, response.headers, response.body)
+    def post(body: bytes) -> Answer:
+        return wire.request("POST", path, headers, body)
 
     return post

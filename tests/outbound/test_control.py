@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from database import esp_performance as performance
-from database import migrate, send_acts, sends
+from database import expiry, migrate, send_acts
 from database.engine import Database
 from database.models import EventKind, subscribers
 from feedback import Feedback
@@ -121,14 +121,14 @@ def test_one_campaign_that_cannot_be_healed_keeps_none_from_healing(
     for campaign in (poison, fine):
         home.sender._claim(campaign)
     home.clock.forward(61)
-    expire = sends.expire
+    expire = expiry.expire
 
     def explode(connection: sa.Connection, campaign_id: int, now: float) -> Any:
         if campaign_id == poison:
             raise ValueError("a row nobody understands")
         return expire(connection, campaign_id, now)
 
-    monkeypatch.setattr(sends, "expire", explode)
+    monkeypatch.setattr(expiry, "expire", explode)
     home.control.heal()
     assert home.ledger(poison) == {"sending": 3}
     assert home.ledger(fine) == {"queued": 3}
