@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
+from database import ledger
 from utils.turnstile import Crowded, Turnstile
 
 T = TypeVar("T")
@@ -76,7 +77,8 @@ class Database:
             with connection.begin():
                 if not self.is_sqlite and not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
-                yield connection
+                with ledger.added_at_the_end(connection):
+                    yield connection
 
     def transact(self, work: Callable[[sa.Connection], T], *, durable: bool = True) -> T:
         """Run `work` in a writing transaction, again when it lost a deadlock. `work` must have no

@@ -135,12 +135,7 @@ def count(connection: sa.Connection, esp: str, counts: Mapping[str, int], now: f
 
 def give_back(connection: sa.Connection, esp: str, day: str, number: int) -> None:
     """Take back what was reserved on `day` and then certainly not used."""
-    if number:
-        connection.execute(
-            _t.update()
-            .where(_t.c.scope == "esp", _t.c.key == esp, _t.c.period == day)
-            .values(used=_t.c.used - number)
-        )
+    add_performance(connection, "esp", esp, day, {"used": -number})
 
 
 def give_back_claimed(

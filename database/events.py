@@ -150,6 +150,7 @@ def unsubscribes(
 ) -> int:
     """How often the person of a (locked) send said by that very mail that they want no more."""
     if subscriber_id is None:  # a stranger's mail is a campaign of its own
+        ledger.settle(connection)
         query = sa.select(campaigns.c.unsubscribes).where(campaigns.c.id == campaign_id)
         return int(connection.execute(query).scalar() or 0)
     e = engagement.c
@@ -241,6 +242,7 @@ def note_refused(connection: sa.Connection, esp: str, calls: int, now: float) ->
 
 def heard(connection: sa.Connection, esp: str, now: float) -> Heard:
     """What an ESP told us lately."""
+    ledger.settle(connection)
     p = esp_performance.c
     rows = connection.execute(
         sa.select(p.state, p.refused, p.updated_at).where(

@@ -2,10 +2,16 @@
 
 `audience` equals the sum over all states at every moment (contract promise 2). Every change of a
 `sends.status` anywhere goes with exactly one call here; `database.audit` recomputes them.
+
+A campaign's row is hot: everybody who moves a send of it needs it. So what a transaction counts is
+added at its end, in one order everywhere: no row that others want is waited for while it is held.
 """
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +36,42 @@ class Move(NamedTuple):
     esp: str | None = None
 
 
+@dataclass
+class _Sums:
+    """What a transaction has counted and not added yet."""
+
+    campaigns: dict[int, Counter[str]] = field(default_factory=dict)
+    performance: dict[tuple[str, str, str], Counter[str]] = field(default_factory=dict)
+    times: dict[tuple[str, str, str], float] = field(default_factory=dict)
+
+
+_SUMS = "ledger"  # in a connection's `info`
+
+
+@contextmanager
+def added_at_the_end(connection: sa.Connection) -> Iterator[None]:
+    """Around the work of a transaction. Without it, counters move at once."""
+    info = connection.info
+    info[_SUMS] = _Sums()
+    try:
+        yield
+        settle(connection)
+    finally:
+        del info[_SUMS]
+
+
+def settle(connection: sa.Connection) -> None:
+    """Add what was counted so far: before the transaction reads a counter that it has moved."""
+    sums: _Sums | None = connection.info.get(_SUMS)
+    if sums is None:
+        return
+    connection.info[_SUMS] = _Sums()
+    for campaign_id in sorted(sums.campaigns):
+        _add(connection, campaign_id, sums.campaigns[campaign_id])
+    for key in sorted(sums.performance):
+        _add_performance(connection, key, sums.performance[key], sums.times[key])
+
+
 def move(
     connection: sa.Connection, campaign_id: int, source: SendStatus | None, target: SendStatus,
     count: int = 1, esp: str | None = None,
@@ -52,8 +94,8 @@ def apply(connection: sa.Connection, campaign_id: int, moves: Mapping[Move, int]
             if esp and status in PER_ESP:
                 bucket = per_esp.setdefault(esp, {})
                 bucket[status] = bucket.get(status, 0) + signed
-    _add(connection, campaign_id, totals)
-    for esp in sorted(per_esp):  # always in one order: two transactions never wait for each other
+    _count(connection, campaign_id, totals)
+    for esp in sorted(per_esp):
         add_performance(connection, "campaign", esp, str(campaign_id), per_esp[esp])
 
 
@@ -64,7 +106,15 @@ def count_engagement(
     unknown = set(counts) - set(ENGAGEMENT_COUNTERS)
     if unknown:
         raise ValueError(f"no such engagement counter: {sorted(unknown)}")
-    _add(connection, campaign_id, counts)
+    _count(connection, campaign_id, counts)
+
+
+def _count(connection: sa.Connection, campaign_id: int, counts: Mapping[str, int]) -> None:
+    sums: _Sums | None = connection.info.get(_SUMS)
+    if sums is None:
+        _add(connection, campaign_id, counts)
+    else:
+        sums.campaigns.setdefault(campaign_id, Counter()).update(counts)
 
 
 def _add(connection: sa.Connection, campaign_id: int, counts: Mapping[str, int]) -> None:
@@ -85,14 +135,26 @@ def add_performance(
     now: float | None = None,
 ) -> None:  # fmt: skip
     """Add to the counters of one row of `esp_performance`, made when it is not there yet."""
-    counts = {name: count for name, count in counts.items() if count}
-    unknown = counts.keys() - set(PERFORMANCE_COUNTERS)
+    unknown = {name for name, count in counts.items() if count} - set(PERFORMANCE_COUNTERS)
     if unknown:
         raise ValueError(f"no such performance counter: {sorted(unknown)}")
-    if not counts:
-        return
-    values = {"scope": scope, "key": key, "period": period, "now": now or time.time()}
-    connection.execute(_addition(tuple(sorted(counts))), values | counts)
+    row, at = (scope, key, period), now or time.time()
+    sums: _Sums | None = connection.info.get(_SUMS)
+    if sums is None:
+        _add_performance(connection, row, counts, at)
+    else:
+        sums.performance.setdefault(row, Counter()).update(counts)
+        sums.times[row] = at
+
+
+def _add_performance(
+    connection: sa.Connection, row: tuple[str, str, str], counts: Mapping[str, int], now: float
+) -> None:
+    counts = {name: count for name, count in counts.items() if count}
+    if counts:
+        scope, key, period = row
+        values = {"scope": scope, "key": key, "period": period, "now": now}
+        connection.execute(_addition(tuple(sorted(counts))), values | counts)
 
 
 @lru_cache(maxsize=64)
