@@ -82,10 +82,9 @@ class ListManager:
 
     def upsert(self, change: Change, *, by: str, source: str = "api") -> tuple[Subscriber, Verdict]:
         """Add the person, or let `change` act on who is there: a status only moves away."""
-        origin = self._origin(by=by, source=source)
 
         def work(connection: sa.Connection) -> tuple[Subscriber | None, Verdict]:
-            verdict = merge(connection, [change], origin)[0]
+            verdict = merge(connection, [change], self._origin(by=by, source=source))[0]
             return store.by_address(connection, change.address.canonical), verdict
 
         person, verdict = self._db.transact(work)
@@ -96,13 +95,12 @@ class ListManager:
     def patch(self, email: str, change: Change, *, by: str) -> Subscriber:
         """Change someone who is there; a status that would bring them back is refused."""
         address = _canonical(email)
-        origin = self._origin(by=by, source="api")
 
         def work(connection: sa.Connection) -> Subscriber:
             person = self._found(connection, address, lock=True)
             if change.status and change.status != person.status:
                 _must_move_away(person, SubscriberStatus(change.status))
-            merge(connection, [change], origin)
+            merge(connection, [change], self._origin(by=by, source="api"))
             return self._found(connection, address)
 
         return self._db.transact(work)
@@ -120,12 +118,13 @@ class ListManager:
     def erase(self, email: str, *, by: str) -> None:
         """Forget the person; a keyed hash stays, so that no list brings the address back."""
         address = _canonical(email)
-        alias, at = self.alias(address), self._clock()
+        alias = self.alias(address)
         with self._db.read() as connection:
             strangers = erasure.strangers_sends(connection, address)
 
         def work(connection: sa.Connection) -> None:
             person = self._found(connection, address, lock=True)
+            at = self._clock()
             entry = {"at": at, "what": "erased", "by": by}
             erasure.erase(connection, person, alias, entry=entry, at=at, strangers=strangers)
 
@@ -181,7 +180,7 @@ class ListManager:
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        return Importer(self._db, origin).run(file, format, dry_run=dry_run)
+        return Importer(self._db, origin, self._clock).run(file, format, dry_run=dry_run)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""
@@ -189,6 +188,9 @@ class ListManager:
         return f"erased:{mac.hexdigest()}"
 
     # Steps
+
+    # The moment of an act is read inside its transaction: one that had to wait, or a long import,
+    # must not claim to have stopped mail that left before it was committed.
 
     def _origin(self, *, by: str, source: str) -> Origin:
         return Origin(at=self._clock(), by=by, alias=self.alias, source=source)
@@ -202,7 +204,7 @@ class ListManager:
         raise NotFound("There is no subscriber with this address.")
 
     def _act(self, email: str, target: SubscriberStatus, reason: str, by: str) -> Subscriber:
-        address, at = _canonical(email), self._clock()
+        address = _canonical(email)
         if not reason.strip():
             raise Invalid.of("reason", "say why: it is kept with the person's history")
 
@@ -211,6 +213,7 @@ class ListManager:
             leaving = target is SubscriberStatus.UNSUBSCRIBED
             if person.status == target or (leaving and not moves_away(person.status, target)):
                 return person
+            at = self._clock()
             entry = _entry(at, target, by, reason, person.status)
             fresh = {"soft_bounce_run": 0, "soft_bounce_since": None}
             store.move(connection, person, target, reason=reason, entry=entry, at=at, also=fresh)

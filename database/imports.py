@@ -7,6 +7,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import BinaryIO
 
+import sqlalchemy as sa
+
 from database.engine import Database
 from database.merge import Verdict, merge, rehearse
 from database.records import Origin
@@ -58,8 +60,10 @@ class ImportReport:
 class Importer:
     """One import."""
 
-    def __init__(self, db: Database, origin: Origin) -> None:
-        """`origin` says by whom and from where; it gets the import's id here."""
+    def __init__(self, db: Database, origin: Origin, clock: Callable[[], float]) -> None:
+        """`origin` says by whom and from where; it gets the import's id here, and
+        each chunk its moment from `clock`."""
+        self._clock = clock
         self._db = db
         self._report = ImportReport(import_id=f"imp_{secrets.token_hex(6)}")
         self._origin = replace(origin, import_id=self._report.import_id)
@@ -107,7 +111,10 @@ class Importer:
                 report.blame(change.row, "email", _FORGOTTEN)
 
     def _write(self, changes: Sequence[Change]) -> list[Verdict]:
-        return self._db.transact(lambda connection: merge(connection, changes, self._origin))
+        def work(connection: sa.Connection) -> list[Verdict]:
+            return merge(connection, changes, replace(self._origin, at=self._clock()))
+
+        return self._db.transact(work)
 
     def _rehearse(self, changes: Sequence[Change]) -> list[Verdict]:
         with self._db.read() as connection:

@@ -79,7 +79,7 @@ def stored(connection: sa.Connection, addresses: set[str], *, lock: bool) -> dic
             _c.opt_in_at, _c.opt_in_ip, _c.created_at, _c.status,
         )
         .where(among(connection, sorted(addresses)))
-        .order_by(_c.address)
+        .order_by(_c.id)  # as everybody locks people
     )  # fmt: skip
     if lock:
         query = query.with_for_update()

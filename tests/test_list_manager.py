@@ -444,3 +444,16 @@ def test_upserts_and_imports_at_once_never_lift_an_opt_out(lists: ListManager) -
         thread.join()
     assert problems == []
     assert lists.stats()["by_status"]["unsubscribed"] == 300
+
+
+def test_a_long_import_dates_what_it_stops_by_the_chunk_that_stopped_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else mail that left while the file was still being read would seem to break a promise."""
+    monkeypatch.setattr("database.imports._WRITTEN", 1)
+    moments = iter(range(1_000))
+    lists = ListManager(db, erasure_key="secret", clock=lambda: NOW + next(moments))
+    import_csv(lists, "email\na@example.com\nb@example.com")
+    import_csv(lists, "email,status\na@example.com,unsubscribed\nb@example.com,unsubscribed")
+    first, second = lists.get("a@example.com"), lists.get("b@example.com")
+    assert first.status_at < second.status_at
