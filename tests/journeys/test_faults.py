@@ -31,14 +31,21 @@ def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
 
 
 @pytest.fixture
-def home(database_url: str, rehearsal: Rehearsal) -> Iterator[House]:
+def home(
+    database_url: str, rehearsal: Rehearsal, request: pytest.FixtureRequest
+) -> Iterator[House]:
+    """Time-outs are short only where an ESP hangs: a busy machine must not meet one elsewhere."""
+    hangs = "hang" in request.node.callspec.params.get("kind", "")
+    seconds = 1.5 if hangs else 10.0
     database = Database(database_url)
     migrate.upgrade(database)
     yield house.enter(
         database,
-        esps=real_esps(rehearsal.keys, rehearsal.running.url, timeout_seconds=0.7, batch_size=50),
+        esps=real_esps(
+            rehearsal.keys, rehearsal.running.url, timeout_seconds=seconds, batch_size=50
+        ),
         priorities=dict.fromkeys(house.NAMES, 1),
-        options=Options(timeout_seconds=0.7, lease_seconds=20),
+        options=Options(timeout_seconds=seconds, lease_seconds=40),
         batch_size=50,
     )
     database.dispose()
@@ -47,7 +54,7 @@ def home(database_url: str, rehearsal: Rehearsal) -> Iterator[House]:
 def _campaign(home: House) -> int:
     home.add_people(PEOPLE)
     campaign = home.launch()
-    home.drain(campaign, seconds=15)
+    home.drain(campaign, seconds=30)
     return campaign
 
 
