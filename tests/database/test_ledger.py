@@ -41,9 +41,12 @@ def test_a_transaction_holds_its_campaign_only_at_its_end(mailed: Mailed) -> Non
 
 
 def test_a_transaction_that_fails_counts_nothing_not_even_in_the_next(mailed: Mailed) -> None:
-    with pytest.raises(RuntimeError), mailed.db.write() as connection:
+    def count_and_fail(connection: sa.Connection) -> None:
         ledger.move(connection, mailed.id, SendStatus.SENDING, SendStatus.ACCEPTED, 2, ESP)
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        mailed.db.transact(count_and_fail)
     with mailed.db.write() as connection:
         ledger.move(connection, mailed.id, SendStatus.SENDING, SendStatus.ACCEPTED, 1, ESP)
     assert accepted(mailed) == 1
