@@ -20,6 +20,14 @@ from utils.turnstile import Crowded, Turnstile
 T = TypeVar("T")
 
 BUSY_SECONDS = 30
+#: PostgreSQL ends a transaction whose process says nothing for so long: it is frozen or out of
+#: reach, and holds rows that others need. No transaction of ours idles for more than moments.
+IDLE_SECONDS = 60
+#: How soon a PostgreSQL that is out of reach is noticed, rather than after hours.
+_REACH = {
+    "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}  # fmt: skip
 #: SQLite's page cache per connection; more buys nothing for sending (docs/performance.md).
 _CACHE_KIB = 8192
 #: How often a transaction that lost a deadlock, or met a locked file, is run again.
@@ -115,7 +123,11 @@ class Database:
         return sa.create_engine(
             self.url, pool_pre_ping=True, pool_size=20, max_overflow=20,
             json_serializer=_dumps, json_deserializer=orjson.loads,
-            connect_args={"options": "-c timezone=UTC -c lock_timeout=30s"},
+            connect_args={
+                "options": f"-c timezone=UTC -c lock_timeout={BUSY_SECONDS}s"
+                f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
+                **_REACH,
+            },
         )  # fmt: skip
 
     def _open_sqlite(self, synchronous: str) -> sa.Engine:
