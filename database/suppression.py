@@ -81,14 +81,25 @@ def _waiting(
 ) -> Sequence[Any]:
     """Sends that were not handed over, locked in the order of their ids."""
     s = sends.c
+    among = _CLAIMED if source is SendStatus.SENDING else sa.true()
     return connection.execute(
         sa.select(s.id, s.campaign_id, s.esp, s.updated_at)
         .where(
-            *conditions, s.status == sa.literal_column(f"'{source}'"), s.handed_over_at.is_(None)
+            *conditions,
+            among,
+            s.status == sa.literal_column(f"'{source}'"),
+            s.handed_over_at.is_(None),
         )
         .order_by(s.id)
         .with_for_update()
     ).all()
+
+
+#: Few campaigns have claimed sends, and both tables have an index over just those: without this,
+#: looking for an address among them would read every send there ever was.
+_CLAIMED = sends.c.campaign_id.in_(
+    sa.select(campaigns.c.id).where(campaigns.c.n_sending > sa.literal_column("0"))
+)
 
 
 def _numbered(connection: sa.Connection, numbers: Sequence[int]) -> sa.TextClause:

@@ -1,0 +1,72 @@
+"""What runs again and again, or under SQLite's write lock, reads no more as tables grow."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from database import campaigns, migrate, progress, sends, suppression
+from database.engine import Database
+from database.models import SubscriberStatus
+from tests import house
+from tests.house import House
+
+
+@pytest.fixture
+def home(sqlite_url: str) -> Iterator[House]:
+    database = Database(sqlite_url)
+    migrate.upgrade(database)
+    home = house.enter(database)
+    home.add_people(300)
+    for _ in range(3):
+        home.launch()
+    yield home
+    database.dispose()
+
+
+Act = Callable[[sa.Connection], object]
+ACTS: dict[str, Act] = {
+    "pick": lambda c: sends.pick(c, 2, 10),
+    "build list": campaigns.to_build,
+    "drain list": campaigns.to_drain,
+    "lease list": campaigns.with_leases,
+    "finish list": campaigns.to_finish,
+    "cancel list": campaigns.cancelled_with_queued,
+    "progress": lambda c: progress.recent(c, 2, 100, 1e9),
+    "strangers": lambda c: suppression.stop_strangers_sends(
+        c, "x@example.com", SubscriberStatus.BOUNCED, at=1.0
+    ),
+    "people": lambda c: suppression.stop_sends(c, [7], SubscriberStatus.BOUNCED, at=1.0),
+    "cancel": lambda c: campaigns.cancel_queued(c, 3, 1.0, 10),
+}
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=list(ACTS))
+def test_no_table_is_read_whole(home: House, act: Act) -> None:
+    said: list[tuple[str, Any]] = []
+    with home.db.write() as connection:
+        sa.event.listen(
+            connection, "before_cursor_execute",
+            lambda _c, _cursor, statement, values, _context, _many: said.append(
+                (statement, values)
+            ),
+        )  # fmt: skip
+        act(connection)
+        asked = list(said)
+        assert asked
+        for statement, values in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps = [row[3] for row in plan]
+            scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
+            assert not [step for step in scans if "json_each" not in step], (statement, steps)
+
+
+def test_a_campaigns_progress_looks_at_a_window_of_ids(home: House) -> None:
+    with home.db.read() as connection:
+        query = sa.text(
+            "EXPLAIN QUERY PLAN SELECT count(*) FROM sends"
+            " WHERE campaign_id + 0 = 1 AND id BETWEEN 1 AND 9"
+        )
+        assert "INTEGER PRIMARY KEY" in connection.execute(query).one()[3]
+        assert progress.recent(connection, 2, 100, home.clock()).number == 0
