@@ -24,6 +24,7 @@ from services.esp import (
     Suspended,
     Throttled,
     Unavailable,
+    errors_among,
 )
 from services.parcels import Lost, Parcel
 from services.wire import Answer, Exchange
@@ -168,7 +169,7 @@ class Delivery:
         else:
             for place, outcome in zip(places, outcomes, strict=True):
                 self._outcomes[place] = outcome
-        errors = [outcome for outcome in outcomes if not isinstance(outcome, Accepted)]
+        errors = errors_among(outcomes)
         if len(errors) < len(outcomes):
             self._accepted = True
             self._same.clear()

@@ -79,6 +79,11 @@ class InDoubt(EspError):
 Outcome = Accepted | EspError
 
 
+def errors_among(outcomes: Sequence[Outcome]) -> list[EspError]:
+    """What was not accepted: nearly always nothing, so that it costs one quick look at each."""
+    return [outcome for outcome in outcomes if not isinstance(outcome, Accepted)]
+
+
 class Call(NamedTuple):
     """One request an adapter made: breakers and rates count requests, not messages."""
 

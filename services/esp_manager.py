@@ -17,6 +17,7 @@ from services.esp import (
     Report,
     Suspended,
     Throttled,
+    errors_among,
 )
 from services.esp_state import EspState
 
@@ -152,9 +153,9 @@ def learn(state: EspState, report: Report, now: float) -> EspState:
     """The state of an ESP after it answered a batch."""
     for call in report.calls:
         state = _learn_call(state, call.error, now)
-    for outcome in report.outcomes:
-        if isinstance(outcome, Throttled | Suspended):
-            state = _learn_stop(state, outcome, now)
+    for error in errors_among(report.outcomes):
+        if isinstance(error, Throttled | Suspended):
+            state = _learn_stop(state, error, now)
     return state
 
 

@@ -17,6 +17,7 @@ from services.esp import (
     Report,
     Suspended,
     Throttled,
+    errors_among,
     printable,
 )
 
@@ -73,18 +74,18 @@ def counts(report: Report) -> Counter[str]:
         requests_failed=sum(counts_as_failure(error) for error in errors),
         throttled=sum(isinstance(error, Throttled) for error in errors),
     )
-    result.update(
-        _COUNTED[type(outcome)] for outcome in report.outcomes if type(outcome) in _COUNTED
-    )
+    for kind, count in Counter(map(type, report.outcomes)).items():
+        if kind in _COUNTED:
+            result[_COUNTED[kind]] = count
     return result
 
 
 def reason_to_pause(esp: str, outcomes: Sequence[Outcome], *, on_suspension: bool) -> str | None:
     """Why the campaign must stop until a person decides; None = it goes on. A refused message or a
     suspended account is no outage, so nothing of it may quietly move on (contract promise 7)."""
-    for outcome in outcomes:
-        if isinstance(outcome, Refused):
-            return f"{esp} refused the message: {outcome}"
-        if isinstance(outcome, Suspended) and on_suspension:
-            return f"{esp} suspended the account: {outcome}"
+    for error in errors_among(outcomes):
+        if isinstance(error, Refused):
+            return f"{esp} refused the message: {error}"
+        if isinstance(error, Suspended) and on_suspension:
+            return f"{esp} suspended the account: {error}"
     return None
