@@ -19,12 +19,9 @@ from mail.people import (
     sendable,
     values_of,
 )
-from mail.renderer import Render, Urls, make_renderer
+from mail.renderer import Render, Row, Urls, make_renderer
 from mail.slots import Slots, engine_fault
 from mail.variables import Use
-
-#: A row as `render_many` takes it: a Recipient, or a plain tuple in its order.
-Row = tuple[int, str, str, str, dict[str, Any] | None]
 
 
 class Parts(NamedTuple):
@@ -77,19 +74,14 @@ class Compiled:
 
     def render(self, recipient: Recipient | Row) -> Message:
         """This person's message. Raises RenderError."""
-        return self._render(*recipient)
+        [result] = self._render([recipient])
+        if isinstance(result, RenderError):
+            raise result
+        return result
 
     def render_many(self, rows: Iterable[Recipient | Row]) -> list[Message | RenderError]:
         """One result for each row, in order: one person's fault stops nobody else."""
-        render = self._render
-        results: list[Message | RenderError] = []
-        append = results.append
-        for row in rows:
-            try:
-                append(render(*row))
-            except RenderError as error:
-                append(error)
-        return results
+        return self._render(list(rows))
 
     @cached_property
     def _render(self) -> Render:

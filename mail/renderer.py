@@ -13,8 +13,9 @@ from mail.people import RenderError, escape_html, look_up, values_of
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic
 from utils.signing import Signer
 
-#: Arguments: send id, to, name, email, attributes.
-Render = Callable[[int, str, str, str, dict[str, Any] | None], Message]
+#: Send id, to, name, email, attributes: a Recipient, or a plain tuple in its order.
+Row = tuple[int, str, str, str, dict[str, Any] | None]
+Render = Callable[[Sequence[Row]], list[Message | RenderError]]  #: one result for each, in order
 _Values = dict[str, Any]
 _Tokens = tuple[str, str]  #: for tracking, for consent
 
@@ -41,7 +42,7 @@ def make_renderer(
     mailto: str | None,
     campaign: dict[str, object],
 ) -> Render:
-    """The function that makes one message. Raises RenderError."""
+    """The function that makes messages: one person's fault stops nobody else."""
     prefix, logics = f"{content.nonce}-", slots.logics
     plains = list(slots.plains.values())
     check_present = _checker(required)
@@ -57,22 +58,27 @@ def make_renderer(
     frame = unsubscribe_frame(urls.public_url, mailto)
     new = tuple.__new__  # a NamedTuple's own is a Python function around it
 
-    def render(
-        send_id: int, to: str, name: str, email: str, attributes: dict[str, Any] | None
-    ) -> Message:
-        if whole or not name or not attributes:
-            values = values_of(name, email, attributes)
-        else:
-            values = {**attributes, "email": email, "name": name}
-        if look_first:
-            check_present(values)
-        tokens = sign(send_id)
-        filled = place(values, tokens)
-        if logics:
-            filled = _with_logic(slots, campaign, values, filled)
-            check_length(filled)
-        headers = (tokens[CONSENT_SLOT].join(frame),) if personal else ()
-        return new(Message, (f"{prefix}{send_id}", to, filled, headers))
+    def render(rows: Sequence[Row]) -> list[Message | RenderError]:
+        results: list[Message | RenderError] = []
+        signed = sign([row[0] for row in rows])
+        for (send_id, to, name, email, attributes), tokens in zip(rows, signed, strict=True):
+            if whole or not name or not attributes:
+                values = values_of(name, email, attributes)
+            else:
+                values = {**attributes, "email": email, "name": name}
+            try:
+                if look_first:
+                    check_present(values)
+                filled = place(values, tokens)
+                if logics:
+                    filled = _with_logic(slots, campaign, values, filled)
+                    check_length(filled)
+            except RenderError as error:
+                results.append(error)
+                continue
+            headers = (tokens[CONSENT_SLOT].join(frame),) if personal else ()
+            results.append(new(Message, (f"{prefix}{send_id}", to, filled, headers)))
+        return results
 
     return render
 
@@ -105,7 +111,9 @@ def _checker(required: Collection[str]) -> Callable[[_Values], None]:
     return check
 
 
-def _signer(content: Content, urls: Urls, *, everything: bool) -> Callable[[int], _Tokens]:
+def _signer(
+    content: Content, urls: Urls, *, everything: bool
+) -> Callable[[Sequence[int]], list[_Tokens]]:
     """Makes the tokens, as far as they are used; they are the first two slots."""
     used = slots_of(content.subject, content.html, content.text)
     needs_tracking = everything or TRACKING_SLOT in used
@@ -114,10 +122,10 @@ def _signer(content: Content, urls: Urls, *, everything: bool) -> Callable[[int]
         return urls.tracking.pairs_of_campaign(urls.consent, content.nonce)
     tracking, consent = (signer.of_campaign(content.nonce) for signer in urls[1:])
     if needs_tracking:
-        return lambda send_id: (tracking(send_id), "")
+        return lambda send_ids: [(tracking(send_id), "") for send_id in send_ids]
     if needs_consent:
-        return lambda send_id: ("", consent(send_id))
-    return lambda _: ("", "")
+        return lambda send_ids: [("", consent(send_id)) for send_id in send_ids]
+    return lambda send_ids: [("", "")] * len(send_ids)
 
 
 def _times(content: Content) -> Counter[int]:

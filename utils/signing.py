@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 #: Lower-case letters and digits without look-alikes; legal in every ESP's tag, metadata and header.
@@ -76,23 +76,29 @@ class Signer:
 
         return token
 
-    def pairs_of_campaign(self, other: "Signer", nonce: str) -> Callable[[int], tuple[str, str]]:
+    def pairs_of_campaign(
+        self, other: "Signer", nonce: str
+    ) -> Callable[[Sequence[int]], list[tuple[str, str]]]:
         """This signer's and the other's token for many sends of one campaign, made together."""
         start, name = self._macs[0].copy, nonce.encode()
         start_other = other._macs[0].copy  # noqa: SLF001 -- of the same class
-        encode, alphabet = binascii.b2a_base64, _URL_SAFE
 
-        def pair(send_id: int) -> tuple[str, str]:
-            payload = send_id.to_bytes(_ID_BYTES, "big") + name
-            mac, mac_other = start(), start_other()
-            mac.update(payload)
-            mac_other.update(payload)
-            # 30 bytes end where a group of base64 ends: encoded in a row, the two stay apart.
-            raw = payload + mac.digest() + payload + mac_other.digest()
-            both = encode(raw, newline=False).translate(alphabet).decode()
-            return both[:_TOKEN_LENGTH], both[_TOKEN_LENGTH:]
+        def pairs(send_ids: Sequence[int]) -> list[tuple[str, str]]:
+            raw: list[bytes] = []
+            for send_id in send_ids:
+                payload = send_id.to_bytes(_ID_BYTES, "big") + name
+                mac, mac_other = start(), start_other()
+                mac.update(payload)
+                mac_other.update(payload)
+                raw += (payload, mac.digest(), payload, mac_other.digest())
+            # 30 bytes end where a group of base64 ends: encoded in a row, tokens stay apart.
+            row = binascii.b2a_base64(b"".join(raw), newline=False).translate(_URL_SAFE).decode()
+            ends = range(_TOKEN_LENGTH, len(row), 2 * _TOKEN_LENGTH)
+            return [
+                (row[end - _TOKEN_LENGTH : end], row[end : end + _TOKEN_LENGTH]) for end in ends
+            ]
 
-        return pair
+        return pairs
 
     def read(self, token: str) -> SendRef | None:
         """The send a token names, or None when we did not make it for this purpose."""

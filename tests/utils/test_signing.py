@@ -11,7 +11,8 @@ TRACKING, CONSENT = Signer(("new", "old"), "tracking"), Signer(("new", "old"), "
 @pytest.mark.parametrize("send_id", [0, 1, 255, 4_097, 2**31, 2**48 - 1])
 def test_a_pair_is_the_two_tokens_made_alone(send_id: int) -> None:
     ref = SendRef(NONCE, send_id)
-    tracking, consent = TRACKING.pairs_of_campaign(CONSENT, NONCE)(send_id)
+    before, (tracking, consent) = TRACKING.pairs_of_campaign(CONSENT, NONCE)([7, send_id])
+    assert TRACKING.read(before[0]) == SendRef(NONCE, 7)
     assert (tracking, consent) == (TRACKING.token(ref), CONSENT.token(ref))
     assert (TRACKING.read(tracking), CONSENT.read(consent)) == (ref, ref)
     assert TRACKING.read(consent) is None
