@@ -160,7 +160,7 @@ def _placer(
     """Gives all slots, those of the engine empty. Nearly all values are printable text: they are
     looked at and escaped all at once, since a step for each value would cost more than the work."""
     pick, arrange = _picker([plain.path for plain in plains]), _arrangement(plains, content)
-    parts = max(1, len(plains))  # what a text without separators has
+    separators = max(0, len(plains) - 1)
     longest = _safe_length(plains, content)
 
     def place(values: _Values, tokens: _Tokens) -> tuple[str, ...]:
@@ -170,10 +170,14 @@ def _placer(
         except (KeyError, TypeError):  # one is missing, or no text
             return carefully(values, tokens)
         safe = escape_html(joined)
-        escaped = safe.split(_SEPARATOR)
-        odd = not joined.isprintable() or len(escaped) != parts or not all(found)
-        if odd or len(safe) > longest:
+        if (
+            not joined.isprintable()
+            or joined.count(_SEPARATOR) != separators
+            or not all(found)
+            or len(safe) > longest
+        ):
             return carefully(values, tokens)
+        escaped = found if safe == joined else safe.split(_SEPARATOR)
         return arrange((*tokens, "", *found, *escaped))
 
     return place

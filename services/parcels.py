@@ -102,10 +102,10 @@ def parcels(batch: Batch, writing: Writing, cut: Cut) -> Iterator[Parcel | Lost]
 
 
 def _entries(writing: Writing, messages: Sequence[Message]) -> list[bytes | None]:
-    slices = range(0, len(messages), TOGETHER)
-    return [
-        entry for start in slices for entry in writing.entries(messages[start : start + TOGETHER])
-    ]
+    entries: list[bytes | None] = []
+    for start in range(0, len(messages), TOGETHER):
+        entries += writing.entries(messages[start : start + TOGETHER])
+    return entries
 
 
 def _entry(writing: Writing, message: Message) -> bytes | None:
@@ -129,10 +129,10 @@ def _alone(writing: Writing, message: Message, place: int, cut: Cut) -> Parcel |
 
 def _by_bytes(parcel: Parcel, room: int) -> Iterator[Parcel]:
     """`room`: bytes for the messages and the commas between them."""
-    ends = list(itertools.accumulate(map(len, parcel.entries)))
-    if ends[-1] + len(ends) <= room:
+    if sum(map(len, parcel.entries)) + len(parcel.entries) <= room:
         yield parcel
         return
+    ends = list(itertools.accumulate(map(len, parcel.entries)))
     first, used = 0, 0
     for n, end in enumerate(ends):
         if end - used + n - first > room:
