@@ -52,8 +52,8 @@ def make_renderer(
     # Who lacks a variable that is placed shows there; the others are looked for first.
     placed = {plain.path for plain in plains}
     look_first = bool(logics) or any(tuple(name.split(".")) not in placed for name in required)
-    # Working out the first name takes longer than all the rest, so only where it is used.
-    whole = look_first or any(plain.path[0] == "first_name" for plain in plains)
+    # First name and address only where they are used: they take longer than the values' places.
+    whole = look_first or any(plain.path[0] in ("first_name", "email") for plain in plains)
     personal = bool(content.personal_headers)
     frame = unsubscribe_frame(urls.public_url, mailto)
     new = tuple.__new__  # a NamedTuple's own is a Python function around it
@@ -65,7 +65,7 @@ def make_renderer(
             if whole or not name or not attributes:
                 values = values_of(name, email, attributes)
             else:
-                values = {**attributes, "email": email, "name": name}
+                values = {**attributes, "name": name}
             try:
                 if look_first:
                     check_present(values)
