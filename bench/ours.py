@@ -1,8 +1,10 @@
 """Our side: the product's core with its real adapters, from launch to the last recorded answer."""
 
+import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +27,7 @@ from services.quota import Limits
 from services.sendgrid import SendGrid
 from services.ses_client import AwsKeys
 from utils.signing import Signer
+from work import COLLECT_AFTER
 
 Result = TypeVar("Result")
 
@@ -99,6 +102,17 @@ class Product:
     def close(self) -> None:
         self._sender.close()
         self.database.dispose()
+
+
+@contextmanager
+def collecting_as_a_worker_does() -> Iterator[None]:
+    """The garbage collector's threshold as `work.py` sets it, for whatever runs meanwhile."""
+    usual = gc.get_threshold()
+    gc.set_threshold(COLLECT_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 class Steps:
