@@ -65,7 +65,8 @@ def make_renderer(
             if whole or not name or not attributes:
                 values = values_of(name, email, attributes)
             else:
-                values = {**attributes, "name": name}
+                values = attributes.copy()
+                values["name"] = name
             try:
                 if look_first:
                     check_present(values)
