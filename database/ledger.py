@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from database.lifecycle import may_become
 from database.models import ENGAGEMENT_COUNTERS, PERFORMANCE_COUNTERS, SendStatus
 
 #: States that are also counted per ESP (`by_esp`), in `esp_performance` scope `campaign`.
@@ -34,6 +35,8 @@ class Move(NamedTuple):
     source: SendStatus | None
     target: SendStatus
     esp: str | None = None
+    #: The send had stopped before it was at an ESP: only its new state counts at `esp`.
+    from_nowhere: bool = False
 
 
 @dataclass
@@ -81,18 +84,22 @@ def move(
 
 
 def apply(connection: sa.Connection, campaign_id: int, moves: Mapping[Move, int]) -> None:
-    """Count several moves of one campaign at once."""
+    """Count several moves of one campaign at once. Raises ValueError for a move that the lifecycle
+    does not know: the transaction that made it must not be kept."""
     totals: dict[str, int] = {}
     per_esp: dict[str, dict[str, int]] = {}
-    for (source, target, esp), count in moves.items():
+    for (source, target, esp, from_nowhere), count in moves.items():
+        if not may_become(source, target):
+            raise ValueError(f"a send may not go from {source or 'nothing'} to {target}")
         if source is None:
             totals["audience"] = totals.get("audience", 0) + count
-        for status, signed in ((source, -count), (target, count)):
+        was_at = None if from_nowhere else esp
+        for status, signed, at in ((source, -count, was_at), (target, count, esp)):
             if status is None:
                 continue
             totals[f"n_{status}"] = totals.get(f"n_{status}", 0) + signed
-            if esp and status in PER_ESP:
-                bucket = per_esp.setdefault(esp, {})
+            if at and status in PER_ESP:
+                bucket = per_esp.setdefault(at, {})
                 bucket[status] = bucket.get(status, 0) + signed
     _count(connection, campaign_id, totals)
     for esp in sorted(per_esp):

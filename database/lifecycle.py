@@ -21,11 +21,6 @@ SEND_MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
 }
 
-#: Nothing more is owed to a send in one of these states.
-SEND_SETTLED = frozenset(S) - {S.QUEUED, S.SENDING}
-#: Somebody may have got the mail.
-SEND_REACHED = frozenset({*PROVEN, S.IN_DOUBT})
-
 CAMPAIGN_MOVES: dict[C, frozenset[C]] = {
     C.DRAFT: frozenset({C.SCHEDULED, C.SENDING, C.CANCELLED}),
     C.SCHEDULED: frozenset({C.SENDING, C.PAUSED, C.CANCELLED}),
@@ -83,19 +78,12 @@ def lifted(status: S, proof: S) -> S | None:
     return proof if PROVEN.index(proof) > PROVEN.index(status) else None
 
 
-def below(proof: S) -> tuple[S, ...]:
-    """Every state that `proof` lifts, for the WHERE clause of the statement that lifts it."""
-    return tuple(status for status in S if lifted(status, proof) is proof)
-
-
-def may_become(status: S, target: S) -> bool:
-    """Whether our own code may move a send from `status` to `target`."""
-    return target in SEND_MOVES[status]
-
-
-def campaign_may_become(status: C, target: C) -> bool:
-    """Whether a campaign may move from `status` to `target`."""
-    return target in CAMPAIGN_MOVES[status]
+def may_become(status: S | None, target: S) -> bool:
+    """Whether a send may go from `status` (None = it is new) to `target`: by a move of ours, or
+    lifted by an event."""
+    if status is None:
+        return target is S.QUEUED
+    return target in SEND_MOVES[status] or (target in PROVEN and lifted(status, target) is target)
 
 
 def sources_of(target: C) -> tuple[C, ...]:

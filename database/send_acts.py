@@ -91,10 +91,9 @@ def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
     )
     moves: dict[int, Counter[Move]] = {}
     for item in lifts:
-        counter = moves.setdefault(item.row.campaign_id, Counter())
-        # By way of `queued`, where no ESP counts: a send may have stopped at none.
-        counter[Move(item.row.status, S.QUEUED, item.row.esp)] += 1
-        counter[Move(S.QUEUED, item.target, item.row.esp or item.esp)] += 1
+        row = item.row
+        move = Move(row.status, item.target, row.esp or item.esp, from_nowhere=row.esp is None)
+        moves.setdefault(row.campaign_id, Counter())[move] += 1
     for campaign_id in sorted(moves):
         ledger.apply(connection, campaign_id, moves[campaign_id])
     claims = [(l_.row.esp, l_.row.claimed_at) for l_ in lifts if l_.row.claimed_at is not None]

@@ -50,3 +50,20 @@ def test_a_transaction_that_fails_counts_nothing_not_even_in_the_next(mailed: Ma
     with mailed.db.write() as connection:
         ledger.move(connection, mailed.id, SendStatus.SENDING, SendStatus.ACCEPTED, 1, ESP)
     assert accepted(mailed) == 1
+
+
+@pytest.mark.parametrize(
+    "source, target",
+    [
+        (SendStatus.COMPLAINED, SendStatus.DELIVERED),
+        (SendStatus.DELIVERED, SendStatus.QUEUED),
+        (SendStatus.ACCEPTED, SendStatus.FAILED),
+        (SendStatus.SUPPRESSED, SendStatus.QUEUED),
+        (None, SendStatus.ACCEPTED),
+    ],
+)
+def test_a_move_that_the_lifecycle_does_not_know_is_not_counted(
+    mailed: Mailed, source: SendStatus | None, target: SendStatus
+) -> None:
+    with mailed.db.write() as connection, pytest.raises(ValueError, match="may not go"):
+        ledger.move(connection, mailed.id, source, target)
