@@ -3,7 +3,7 @@
 `python app.py` starts the web with the worker inside, and in sandbox the simulator beside it.
 """
 
-from boot.rerun import in_venv
+from boot.rerun import EX_UNAVAILABLE, in_venv
 
 if __name__ == "__main__":  # before anything that only .venv has
     in_venv(__file__)
@@ -13,7 +13,6 @@ from functools import cache, partial
 
 from boot.assembly import VERSION, build, check_queue, parts_of
 from boot.serving import (
-    EX_UNAVAILABLE,
     CannotServe,
     Engine,
     Web,

@@ -20,7 +20,7 @@ from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
 from mail.message import Message
-from outbound.batches import Claim, Parcel
+from outbound.batches import Claim, Parcel, records_of
 from outbound.composer import Composer, Render, Rendered, Unrenderable
 from services import esp_manager, settling
 from services.esp import Batch, Call, InDoubt, Report
@@ -117,7 +117,7 @@ class EmailSender:
                 return [], _nothing, None
             wanted = min(self._manager.claim_size(), campaign.n_queued)
             lane = _lane_of(campaign)
-            records = self._records(connection, now)
+            records = records_of(performance.lock(connection, self._manager.names, now))
             plan = self._manager.plan(records, wanted, lane, now, campaign.options.get("esp"))
             if len(plan.chosen) == 0:
                 return [], _nothing, _comeback(plan) if wanted else None
@@ -129,13 +129,6 @@ class EmailSender:
             return claims, self._composer.compose(connection, campaign_id, campaign.nonce), None
 
         return self._db.transact(claim, durable=False)
-
-    def _records(self, connection: sa.Connection, now: float) -> dict[str, Record]:
-        rows = performance.lock(connection, self._manager.names, now)
-        return {
-            name: Record(EspState.from_json(row.state), row.used_today, row.counts)
-            for name, row in rows.items()
-        }
 
     def _reserve(
         self, connection: sa.Connection, lease: Lease, plan: Plan, picked: Sequence[Picked],
@@ -229,9 +222,7 @@ class EmailSender:
     def _send_and_record(self, parcel: Parcel) -> None:
         """No transaction is open during the ESP's call."""
         messages = list(parcel.messages.values())
-        batch = Batch(
-            parcel.content, messages, deadline=parcel.deadline, careful=parcel.careful
-        )  # fmt: skip
+        batch = Batch(parcel.content, messages, deadline=parcel.deadline, careful=parcel.careful)
         try:
             report = self._manager.esps[parcel.esp].send(batch)
             if len(report.outcomes) != len(messages):

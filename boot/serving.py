@@ -41,8 +41,6 @@ AGAIN_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
-EX_UNAVAILABLE = 69  # sysexits.h
-
 
 class Engine(NamedTuple):
     """What the worker process serves and runs."""

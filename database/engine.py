@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from database import ledger
 from utils.turnstile import Crowded, Turnstile
@@ -64,10 +63,6 @@ class Database:
     def path(self) -> Path | None:
         """The SQLite file."""
         return Path(self.url.database) if self.is_sqlite and self.url.database else None
-
-    def insert(self, table: sa.Table) -> Any:
-        """`INSERT` with the dialect's `on_conflict_*`."""
-        return (sqlite if self.is_sqlite else postgresql).insert(table)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -8,7 +8,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -80,8 +79,3 @@ def _config(database: Database | None) -> Config:
     if database is not None:
         config.attributes["database"] = database
     return config
-
-
-def table_names(database: Database) -> set[str]:
-    """The tables that are there."""
-    return set(sa.inspect(database.engine).get_table_names())

@@ -1,10 +1,14 @@
-"""A batch on its way through the house: what it carries from its claim to its record."""
+"""A batch on its way through the house: what it is planned by, what it carries until its record.
+Decides nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from database.esp_performance import EspRow
 from database.sends import Lease, Picked
 from mail.message import Content, Message
+from services.esp_manager import Record
+from services.esp_state import EspState
 
 
 class Claim(NamedTuple):
@@ -26,3 +30,11 @@ class Parcel(NamedTuple):
     messages: Mapping[int, Message]  #: by send, in order
     careful: bool = False  #: one message per request
     deadline: float = 0.0  #: `time.monotonic()` after which no request may begin
+
+
+def records_of(rows: Mapping[str, EspRow]) -> dict[str, Record]:
+    """What the database knows of each ESP, in the words of the manager."""
+    return {
+        name: Record(EspState.from_json(row.state), row.used_today, row.counts)
+        for name, row in rows.items()
+    }

@@ -13,8 +13,8 @@ from database import campaigns, progress
 from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus, Lane, Phase
+from outbound.batches import records_of
 from services.esp_manager import EspManager, Record, Standing
-from services.esp_state import EspState
 from utils.errors import NotFound
 
 #: Shorter waits than this are the rhythm of a rate, not something to report.
@@ -95,11 +95,7 @@ class CampaignReader:
 
 def read_records(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, Record]:
     """What the database knows of each of these ESPs."""
-    rows = performance.read(connection, names, now)
-    return {
-        name: Record(EspState.from_json(row.state), row.used_today, row.counts)
-        for name, row in rows.items()
-    }
+    return records_of(performance.read(connection, names, now))
 
 
 def standings_for(

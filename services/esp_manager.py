@@ -65,10 +65,6 @@ class Plan:
     credit: Mapping[str, float]
     standings: Sequence[Standing]
 
-    def counts(self) -> dict[str, int]:
-        """Messages per ESP."""
-        return {name: self.chosen.count(name) for name in dict.fromkeys(self.chosen)}
-
 
 class EspManager:
     """The ESPs that are configured, by name."""

@@ -38,11 +38,6 @@ class Limits:
         return self.rate * (1 - self.reserve_percent / 100)
 
 
-def day_of(now: float) -> str:
-    """The quota day of a moment, as `2026-11-24`."""
-    return datetime.fromtimestamp(now, UTC).date().isoformat()
-
-
 def day_ends_at(now: float) -> float:
     """The moment the quota day ends: next UTC midnight, Unix seconds."""
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)

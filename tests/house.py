@@ -6,11 +6,12 @@ Only what cannot be caused otherwise is scripted here; journeys over HTTP use th
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from database import campaigns
+from database import campaigns, migrate
 from database.engine import Database
 from database.models import LEDGER, subscribers
 from database.segments import SavedSegments
@@ -183,3 +184,12 @@ def enter(
     sender = EmailSender(database, manager, composer, options, clock)
     control = CampaignControl(database, wake=woken.append, clock=clock)
     return House(database, esps, manager, sender, launcher, control, clock, woken)
+
+
+@contextmanager
+def on(url: str) -> Iterator[Callable[..., House]]:
+    """Makes houses on one fresh database and closes what they opened."""
+    database = Database(url)
+    migrate.upgrade(database)
+    yield lambda **how: enter(database, **how)
+    database.dispose()

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from database import esp_performance as performance
-from database import migrate, send_acts, sends
-from database.engine import Database
+from database import send_acts, sends
 from database.models import SendStatus, campaigns, subscribers
 from database.models import sends as sends_table
 from email_sender import Options
@@ -43,10 +42,8 @@ Build = Callable[..., House]
 @pytest.fixture
 def build(database_url: str) -> Iterator[Build]:
     """Makes houses on one fresh database and closes what they opened."""
-    database = Database(database_url)
-    migrate.upgrade(database)
-    yield lambda **how: house.enter(database, **how)
-    database.dispose()
+    with house.on(database_url) as build:
+        yield build
 
 
 @pytest.fixture

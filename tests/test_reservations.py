@@ -8,8 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from database import esp_performance as performance
-from database import migrate, send_acts
-from database.engine import Database
+from database import send_acts
 from database.models import SendStatus, sends
 from list_manager import ListManager
 from services.esp import Accepted
@@ -24,10 +23,8 @@ Build = Callable[..., House]
 
 @pytest.fixture
 def build(database_url: str) -> Iterator[Build]:
-    database = Database(database_url)
-    migrate.upgrade(database)
-    yield lambda **how: house.enter(database, **how)
-    database.dispose()
+    with house.on(database_url) as build:
+        yield build
 
 
 @pytest.fixture
@@ -160,14 +157,14 @@ def test_a_claim_that_had_to_wait_over_midnight_counts_on_the_day_it_was_planned
     home.add_people(10)
     campaign = home.launch()
     clock.forward(43_199)
-    records = home.sender._records
+    lock = performance.lock
 
     def slowly(*args: Any) -> object:
-        found = records(*args)
+        found = lock(*args)
         clock.forward(5)
         return found
 
-    monkeypatch.setattr(home.sender, "_records", slowly)
+    monkeypatch.setattr(performance, "lock", slowly)
     (claim,) = home.sender._claim(campaign)[0]
     assert (claim.day, used(home)) == ("2026-11-24", 0)
 

@@ -11,8 +11,3 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
     """A page of web/templates, which knows the mode it is shown in."""
     html = render_template(template, mode=house().settings.mode, **values)
     return Response(html, status, content_type="text/html; charset=utf-8")
-
-
-def problem_page(title: str, detail: str, status: int) -> Response:
-    """What went wrong, for a person who followed a link."""
-    return page("problem.html", status, title=title, detail=detail)

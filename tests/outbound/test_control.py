@@ -7,8 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from database import esp_performance as performance
-from database import expiry, migrate, send_acts
-from database.engine import Database
+from database import expiry, send_acts
 from database.models import EventKind, subscribers
 from feedback import Feedback
 from list_manager import ListManager
@@ -20,10 +19,8 @@ from tests.house import House, all_get
 
 @pytest.fixture
 def build(database_url: str) -> Iterator[Callable[..., House]]:
-    database = Database(database_url)
-    migrate.upgrade(database)
-    yield lambda **how: house.enter(database, **how)
-    database.dispose()
+    with house.on(database_url) as build:
+        yield build
 
 
 @pytest.fixture
