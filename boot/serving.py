@@ -8,6 +8,7 @@ import http.client
 import json
 import logging
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -221,7 +222,11 @@ class Web(BaseApplication):  # type: ignore[misc]
         self._make = make
         self._ready = ready
         self._engine: Engine | None = None
-        self._stopper: threading.Thread | None = None
+        # A signal handler may take no lock that the code under it holds; this queue takes none.
+        self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopper = threading.Thread(
+            target=self._drain_when_told, name="stop-work", daemon=True
+        )
         super().__init__()
 
     def load_config(self) -> None:
@@ -259,25 +264,26 @@ class Web(BaseApplication):  # type: ignore[misc]
         if self._settings.service.worker == "embedded" and self._engine is not None:
             self._engine.work.start(self._engine.parts)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the arbiter turns Ctrl-C into SIGTERM
+        self._stopper.start()
         leave = worker.handle_exit
 
         def stop(number: int, frame: Any) -> None:
-            self._stop_work()
+            self._ending.put(None)
             leave(number, frame)
 
         signal.signal(signal.SIGTERM, stop)
         if worker.age == 1:
             self._ready()
 
-    def _stop_work(self) -> None:
+    def _drain_when_told(self) -> None:
         """Drain while the web ends its requests."""
-        if self._engine is not None and self._stopper is None:
-            self._stopper = threading.Thread(target=self._engine.work.stop, name="stop-work")
-            self._stopper.start()
+        self._ending.get()
+        if self._engine is not None:
+            self._engine.work.stop()
 
     def _end(self, _server: Any, _worker: Any) -> None:
-        self._stop_work()
-        if self._stopper is not None:
+        self._ending.put(None)
+        if self._stopper.is_alive():
             self._stopper.join()
         if self._engine is not None:
             self._engine.close()
@@ -288,10 +294,15 @@ class Web(BaseApplication):  # type: ignore[misc]
 
 def run_worker(work: Work, parts: Parts, ready: Callable[[], None]) -> None:
     """Run the engine until SIGTERM or SIGINT; requests in flight end first."""
-    ended = threading.Event()
+    # Not an Event: its `set` in a handler takes the lock that the `wait` below it may hold.
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: ended.put(None))
     work.start(parts)
     ready()
-    ended.wait()
+    while True:
+        # Again and again: a signal between the last look and the wait would not end the wait.
+        with suppress(queue.Empty):
+            ended.get(timeout=1)
+            break
     work.stop()

@@ -61,8 +61,16 @@ class Actor:
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            words = f"{self.name} did not stop in {STOP_SECONDS:.0f} s:\n{self._stacks()}"
             self.kill()
-            raise StageError(f"{self.name} did not stop in {STOP_SECONDS:.0f} s") from None
+            raise StageError(words) from None
+
+    def _stacks(self) -> str:
+        """Where every thread stands: PYTHONFAULTHANDLER writes them to the log on SIGABRT."""
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        return self.last_words(150)
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""
@@ -92,7 +100,7 @@ class Stage:
             "DATABASE_URL": f"sqlite:///{self.folder}/demo.db",
             "API_KEY": f"demo:{self.api_key}", "SECRET_KEY": secrets.token_urlsafe(32),
             "ERASURE_KEY": secrets.token_urlsafe(32), "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1",
+            "no_proxy": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1",
         } | self.settings  # fmt: skip
 
     # --- programs ------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 """Runs a simulator in the foreground until a signal or until the process that it serves is gone."""
 
 import os
+import queue
 import signal
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from simulator.server import start
 
@@ -18,20 +17,18 @@ def serve(
     engagement: float | None = None, parent_pid: int | None = None,
 ) -> int:  # fmt: skip
     """Serve; 0 after SIGTERM, SIGINT or the end of `parent_pid`."""
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    # A signal handler may take no lock that the code under it holds; this queue takes none.
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.put(None))
     with start(db, port, host, webhook_target, engagement) as running:
         # A reader that went away is no reason to stop serving.
         with suppress(OSError):
             sys.stdout.write(f"simulator ready on {running.url}\n")
             sys.stdout.flush()
-        while not ended.wait(LOOK_SECONDS):
-            if parent_pid is not None and not _alive(parent_pid):
+        while parent_pid is None or _alive(parent_pid):
+            with suppress(queue.Empty):
+                ended.get(timeout=LOOK_SECONDS)
                 break
     return 0
 
