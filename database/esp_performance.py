@@ -4,13 +4,14 @@ Keeps numbers and JSON; what they mean is decided in `services.esp_manager`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from database.bulk import dialect_insert
+from database.bulk import dialect_insert, packed, texts_in
 from database.ledger import add_performance
 from database.models import PERFORMANCE_COUNTERS, esp_performance
 
@@ -31,12 +32,16 @@ def day_of(now: float, days_back: int = 0) -> str:
     return (datetime.fromtimestamp(now, UTC).date() - timedelta(days=days_back)).isoformat()
 
 
-def lock(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, EspRow]:
+def lock(connection: sa.Connection, names: Collection[str], now: float) -> dict[str, EspRow]:
     """Read the ESPs and keep other writers out until the transaction ends, so that what is read
     can be reserved exactly (contract promise 4). Makes the live rows when they are missing."""
-    names = sorted(names)
-    lock_states(connection, names, now)
-    return read(connection, names, now)
+    if connection.dialect.name != "sqlite":
+        lock_states(connection, names, now)
+        return read(connection, names, now)
+    rows = _rows(connection, names, now)  # a writer of SQLite has locked everything already
+    for name in set(names) - {row["key"] for row in rows if row["period"] == LIVE}:
+        add_state(connection, "esp", name, {}, now)
+    return _summed(rows, names, now)
 
 
 def lock_states(
@@ -44,25 +49,29 @@ def lock_states(
 ) -> dict[str, dict[str, Any]]:
     """The live states alone, under the same lock."""
     names = sorted(names)
-    statement = _STATES if connection.dialect.name == "sqlite" else _STATES_LOCKED
-    found = _states(connection, statement, names)
+    found = _states(connection, names, locked=True)
     for name in set(names) - found.keys():
         add_state(connection, "esp", name, {}, now)
-    return found if len(found) == len(names) else _states(connection, statement, names)
+    return found if len(found) == len(names) else _states(connection, names, locked=True)
 
 
 def states(connection: sa.Connection, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The live states as they are, without a lock."""
-    return _states(connection, _STATES, sorted(names))
+    return _states(connection, names, locked=False)
 
 
-def read(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, EspRow]:
+def read(connection: sa.Connection, names: Collection[str], now: float) -> dict[str, EspRow]:
     """The ESPs as they are, without a lock."""
-    names = sorted(names)
+    return _summed(_rows(connection, names, now), names, now)
+
+
+def _rows(connection: sa.Connection, names: Iterable[str], now: float) -> Sequence[sa.RowMapping]:
+    bound = {"names": packed(names), "today": day_of(now), "yesterday": day_of(now, 1)}
+    return connection.execute(_select_rows(connection.dialect.name), bound).mappings().all()
+
+
+def _summed(rows: Sequence[sa.RowMapping], names: Iterable[str], now: float) -> dict[str, EspRow]:
     today = day_of(now)
-    rows = connection.execute(
-        _ROWS, {"names": names, "periods": [LIVE, today, day_of(now, 1)]}
-    ).mappings()
     found: dict[str, EspRow] = {name: EspRow({}, 0, {}) for name in names}
     for row in rows:
         esp = found[row["key"]]
@@ -76,31 +85,34 @@ def read(connection: sa.Connection, names: Iterable[str], now: float) -> dict[st
 
 
 def _states(
-    connection: sa.Connection, statement: sa.TextClause | sa.TextualSelect, names: Sequence[str]
+    connection: sa.Connection, names: Iterable[str], *, locked: bool
 ) -> dict[str, dict[str, Any]]:
-    rows = connection.execute(statement, {"names": names})
+    statement = _select_states(connection.dialect.name, locked)
+    rows = connection.execute(statement, {"names": packed(names)})
     return {row.key: row.state for row in rows}
 
 
-def _listing(sql: str, *lists: str) -> sa.TextualSelect:
-    """A statement over lists of values, compiled once: these run several times per batch."""
-    bound: list[sa.BindParameter[Any]] = [
-        sa.bindparam(name, expanding=True, type_=sa.Text) for name in lists
-    ]
-    return sa.text(sql).bindparams(*bound).columns(state=_t.c.state.type)
+# These run several times per batch: a text is read once and kept.
+@lru_cache
+def _select_states(dialect: str, locked: bool) -> sa.TextualSelect:
+    lock = " FOR UPDATE" if locked and dialect != "sqlite" else ""
+    return _with_state(
+        "SELECT key, state FROM esp_performance WHERE scope = 'esp'"
+        f" AND key {texts_in(dialect, 'names')} AND period = 'live' ORDER BY key{lock}"
+    )
 
 
-_STATES_SQL = (
-    "SELECT key, state FROM esp_performance"
-    " WHERE scope = 'esp' AND key IN :names AND period = 'live' ORDER BY key"
-)
-_STATES = _listing(_STATES_SQL, "names")
-_STATES_LOCKED = _listing(f"{_STATES_SQL} FOR UPDATE", "names")
-_ROWS = _listing(
-    f"SELECT key, period, state, {', '.join(PERFORMANCE_COUNTERS)} FROM esp_performance"
-    " WHERE scope = 'esp' AND key IN :names AND period IN :periods",
-    "names", "periods",
-)  # fmt: skip
+@lru_cache
+def _select_rows(dialect: str) -> sa.TextualSelect:
+    return _with_state(
+        f"SELECT key, period, state, {', '.join(PERFORMANCE_COUNTERS)} FROM esp_performance"
+        f" WHERE scope = 'esp' AND key {texts_in(dialect, 'names')}"
+        f" AND period IN ('{LIVE}', :today, :yesterday)"
+    )
+
+
+def _with_state(sql: str) -> sa.TextualSelect:
+    return sa.text(sql).columns(state=_t.c.state.type)
 
 
 def save_states(

@@ -33,7 +33,7 @@ class Recipient(NamedTuple):
     to: str  #: deliverable address
     name: str
     email: str  #: the address as the person gave it
-    attributes: dict[str, Any] | None
+    attributes: dict[str, Any] | str | None  #: or their JSON, as a database keeps it
 
 
 def values_of(name: str, email: str, attributes: dict[str, Any] | None) -> dict[str, Any]:

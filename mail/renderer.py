@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from orjson import loads
+
 from mail.headers import unsubscribe_frame
 from mail.liquid import OUTPUT_LIMIT
 from mail.message import Content, Message, slots_of
@@ -13,8 +15,8 @@ from mail.people import RenderError, escape_html, look_up, values_of
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic
 from utils.signing import Signer
 
-#: Send id, to, name, email, attributes: a Recipient, or a plain tuple in its order.
-Row = tuple[int, str, str, str, dict[str, Any] | None]
+#: Send id, to, name, email, attributes (or their JSON): a Recipient, or a tuple in its order.
+Row = tuple[int, str, str, str, dict[str, Any] | str | None]
 Render = Callable[[Sequence[Row]], list[Message | RenderError]]  #: one result for each, in order
 _Values = dict[str, Any]
 _Tokens = tuple[str, str]  #: for tracking, for consent
@@ -61,11 +63,12 @@ def make_renderer(
     def render(rows: Sequence[Row]) -> list[Message | RenderError]:
         results: list[Message | RenderError] = []
         signed = sign([row[0] for row in rows])
-        for (send_id, to, name, email, attributes), tokens in zip(rows, signed, strict=True):
-            if whole or not name or not attributes:
-                values = values_of(name, email, attributes)
+        for (send_id, to, name, email, known), tokens in zip(rows, signed, strict=True):
+            # Read in this person's turn: a batch of dictionaries would not stay in the cache.
+            values = loads(known) if isinstance(known, str) else dict(known or {})
+            if whole or not name or not values:
+                values = values_of(name, email, values)
             else:
-                values = attributes.copy()
                 values["name"] = name
             try:
                 if look_first:

@@ -3,7 +3,7 @@
 Reads only. Says nothing that it does not know: an unknown rate or end is None.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,9 @@ class CampaignReader:
         return Overview(row, by_esp, waiting, rate, eta_of(row, rate, room, now))
 
 
-def read_records(connection: sa.Connection, names: Iterable[str], now: float) -> dict[str, Record]:
+def read_records(
+    connection: sa.Connection, names: Collection[str], now: float
+) -> dict[str, Record]:
     """What the database knows of each of these ESPs."""
     return records_of(performance.read(connection, names, now))
 

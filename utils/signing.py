@@ -15,6 +15,9 @@ from typing import NamedTuple
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 NONCE_LENGTH = 8
 _MAC_BYTES = 16
+#: One keyed hash is as long as the MACs of all purposes: each takes its part, and none tells
+#: anything about the other (BLAKE2b, RFC 7693, as a pseudo-random function).
+_PARTS = {"tracking": slice(0, _MAC_BYTES), "consent": slice(_MAC_BYTES, 2 * _MAC_BYTES)}
 _ID_BYTES = 6
 _TOKEN_LENGTH = 40
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -49,12 +52,12 @@ class Signer:
     """Makes and reads tokens. The first key signs, all verify, so that keys can be rotated."""
 
     def __init__(self, keys: tuple[str, ...], purpose: str) -> None:
-        """`purpose` separates kinds of token: a tracking token is worthless as a consent token."""
+        """`purpose` is "tracking" or "consent": a token of one is worthless as one of the other."""
+        self._part = _PARTS[purpose]
+        self._keys = keys
         self._macs = [
             hashlib.blake2b(
-                key=hashlib.sha256(key.encode()).digest(),
-                person=hashlib.sha256(purpose.encode()).digest()[:16],
-                digest_size=_MAC_BYTES,
+                key=hashlib.sha256(key.encode()).digest(), digest_size=_MAC_BYTES * len(_PARTS)
             )
             for key in keys
         ]
@@ -65,32 +68,36 @@ class Signer:
 
     def of_campaign(self, nonce: str) -> Callable[[int], str]:
         """`token` for many sends of one campaign: what they share is done once."""
-        start, name = self._macs[0].copy, nonce.encode()
+        start, name, part = self._macs[0].copy, nonce.encode(), self._part
         encode, alphabet = binascii.b2a_base64, _URL_SAFE
 
         def token(send_id: int) -> str:
             payload = send_id.to_bytes(_ID_BYTES, "big") + name
             mac = start()
             mac.update(payload)
-            return encode(payload + mac.digest(), newline=False).translate(alphabet).decode()
+            raw = payload + mac.digest()[part]
+            return encode(raw, newline=False).translate(alphabet).decode()
 
         return token
 
     def pairs_of_campaign(
         self, other: "Signer", nonce: str
     ) -> Callable[[Sequence[int]], list[tuple[str, str]]]:
-        """This signer's and the other's token for many sends of one campaign, made together."""
-        start, name = self._macs[0].copy, nonce.encode()
-        start_other = other._macs[0].copy  # noqa: SLF001 -- of the same class
+        """This signer's and the other's token for many sends of one campaign, made together.
+        Raises ValueError for a signer with other keys."""
+        if other._keys != self._keys:  # noqa: SLF001 -- of the same class
+            raise ValueError("both signers must have the same keys")
+        start, name, part = self._macs[0].copy, nonce.encode(), self._part
+        other_part = other._part  # noqa: SLF001
 
         def pairs(send_ids: Sequence[int]) -> list[tuple[str, str]]:
             raw: list[bytes] = []
             for send_id in send_ids:
                 payload = send_id.to_bytes(_ID_BYTES, "big") + name
-                mac, mac_other = start(), start_other()
+                mac = start()
                 mac.update(payload)
-                mac_other.update(payload)
-                raw += (payload, mac.digest(), payload, mac_other.digest())
+                digest = mac.digest()
+                raw += (payload, digest[part], payload, digest[other_part])
             # 30 bytes end where a group of base64 ends: encoded in a row, tokens stay apart.
             row = binascii.b2a_base64(b"".join(raw), newline=False).translate(_URL_SAFE).decode()
             ends = range(_TOKEN_LENGTH, len(row), 2 * _TOKEN_LENGTH)
@@ -112,6 +119,6 @@ class Signer:
         for base in self._macs:
             mac = base.copy()
             mac.update(payload)
-            if hmac.compare_digest(mac.digest(), digest):
+            if hmac.compare_digest(mac.digest()[self._part], digest):
                 return SendRef(payload[_ID_BYTES:].decode(), int.from_bytes(payload[:_ID_BYTES]))
         return None

