@@ -123,6 +123,14 @@ class _Anything(PathConverter):
     part_isolating = False
 
 
+class _Address(PathConverter):
+    """An address: slashes may stand before its last @ only, so that what we put behind it, and
+    routes beside it, are routes of their own for every method."""
+
+    regex = "(?:.*@[^/]*|(?!import$)[^/@]+)"
+    part_isolating = False
+
+
 def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.began = time.perf_counter()
@@ -262,7 +270,7 @@ def install(app: Flask, facts: Facts) -> None:
     app.teardown_request(_end)
     # Slashes may be an address's, and no redirect trusts a Host.
     app.url_map.merge_slashes = False
-    app.url_map.converters["path"] = _Anything
+    app.url_map.converters |= {"path": _Anything, "address": _Address}
     app.wsgi_app = Bodies(TrustedProxies(app.wsgi_app, facts.trusted_proxies))  # type: ignore[method-assign]
 
 

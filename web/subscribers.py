@@ -70,7 +70,7 @@ def list_subscribers(query: SubscribersQuery) -> dict[str, Any]:
     return SubscribersOut(items=items, next_cursor=more).model_dump()
 
 
-@blueprint.get("/subscribers/<path:email>", responses={200: SubscriberWithTimelineOut})
+@blueprint.get("/subscribers/<address:email>", responses={200: SubscriberWithTimelineOut})
 def get_subscriber(path: EmailPath) -> dict[str, Any]:
     """One person, and what happened to them."""
     lists = house().lists
@@ -80,7 +80,7 @@ def get_subscriber(path: EmailPath) -> dict[str, Any]:
     return SubscriberWithTimelineOut(**fields, timeline=entries).model_dump()
 
 
-@blueprint.patch("/subscribers/<path:email>", responses={200: SubscriberOut})
+@blueprint.patch("/subscribers/<address:email>", responses={200: SubscriberOut})
 def change_subscriber(path: EmailPath, body: SubscriberPatch) -> dict[str, Any]:
     """Change what is given; null clears."""
     lists = house().lists
@@ -88,20 +88,20 @@ def change_subscriber(path: EmailPath, body: SubscriberPatch) -> dict[str, Any]:
     return _shown(lists.patch(known.email, body.change(known.email), by=g.actor))
 
 
-@blueprint.delete("/subscribers/<path:email>", responses={204: None})
+@blueprint.delete("/subscribers/<address:email>", responses={204: None})
 def erase_subscriber(path: EmailPath) -> tuple[str, int]:
     """Forget a person. A keyed hash stays, so that no list brings the address back."""
     house().lists.erase(path.email, by=g.actor)
     return "", 204
 
 
-@blueprint.post("/subscribers/<path:email>/unsubscribe", responses={200: SubscriberOut})
+@blueprint.post("/subscribers/<address:email>/unsubscribe", responses={200: SubscriberOut})
 def unsubscribe(path: EmailPath, body: ReasonIn) -> dict[str, Any]:
     """No campaign reaches this person any more."""
     return _shown(house().lists.unsubscribe(path.email, reason=body.reason, by=g.actor))
 
 
-@blueprint.post("/subscribers/<path:email>/resubscribe", responses={200: SubscriberOut})
+@blueprint.post("/subscribers/<address:email>/resubscribe", responses={200: SubscriberOut})
 def resubscribe(path: EmailPath, body: ReasonIn) -> dict[str, Any]:
     """Bring a person back, with the reason that justifies it."""
     return _shown(house().lists.resubscribe(path.email, reason=body.reason, by=g.actor))

@@ -91,6 +91,25 @@ def test_an_unknown_path_and_a_wrong_method(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "call,allowed",
+    [
+        ("GET /subscribers/import", "OPTIONS, POST"),
+        ("DELETE /subscribers/import", "OPTIONS, POST"),
+        ("GET /subscribers/a@example.com/unsubscribe", "OPTIONS, POST"),
+        ("DELETE /subscribers/a/b@example.com/resubscribe", "OPTIONS, POST"),
+        ("POST /subscribers/a@example.com", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+    ],
+)
+def test_a_wrong_method_beside_an_address_is_told_from_a_wrong_address(
+    client: FlaskClient, call: str, allowed: str
+) -> None:
+    method, path = call.split(" ")
+    wrong = client.open(path, method=method, headers=KEY)
+    assert wrong.status_code == 405
+    assert ", ".join(sorted(wrong.headers["Allow"].split(", "))) == allowed
+
+
+@pytest.mark.parametrize(
     "data,content_type,status",
     [
         (b"{}", "text/plain", 415), (b"{}", "", 415), (b"", "", 415),
