@@ -20,6 +20,7 @@ DEEPEST = 5
 LARGEST = 65_536
 #: Bytes that one letter has in JSON at most.
 _LONGEST_ESCAPE = 6
+_TOO_LARGE = 2.0**64
 
 
 class BadValue(ValueError):
@@ -103,6 +104,9 @@ def _value(value: Any, depth: int) -> Any:
         return text(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise BadValue("has a number that is not finite")
+    if isinstance(value, float) and abs(value) >= _TOO_LARGE:
+        # A JSON reader makes a float of an integer of so many digits: some are lost already.
+        raise BadValue("has a number of more than 64 bits; send it as text")
     if isinstance(value, dict | list) and depth == 0:
         raise BadValue(f"is nested more than {DEEPEST} deep")
     if isinstance(value, dict):

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -103,6 +104,7 @@ class TrustedProxies:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """WSGI."""
         if self._trusts(environ.get("REMOTE_ADDR", "")):
+            _bare_address(environ)
             return self._behind(environ, start_response)
         for name in [name for name in environ if name.startswith("HTTP_X_FORWARDED_")]:
             del environ[name]
@@ -114,6 +116,16 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(peer in network for network in self._networks)
+
+
+def _bare_address(environ: dict[str, Any]) -> None:
+    """Leave of X-Forwarded-For the address that the proxy saw, without a port; nothing when it is
+    none: it becomes evidence of a person's consent."""
+    last = environ.pop("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+    for given in (last, last.strip("[]"), last.rpartition(":")[0].strip("[]")):
+        with suppress(ValueError):
+            environ["HTTP_X_FORWARDED_FOR"] = str(ipaddress.ip_address(given))
+            return
 
 
 class _Anything(PathConverter):

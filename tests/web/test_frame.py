@@ -132,6 +132,24 @@ def test_forwarded_headers_are_believed_from_named_proxies_only(peer: str, seen:
     assert answer.text == seen
 
 
+@pytest.mark.parametrize(
+    "forwarded,seen",
+    [
+        ("203.0.113.9", "203.0.113.9"), ("198.51.100.7, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9:4711", "203.0.113.9"), ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1"),
+        ("unknown", "127.0.0.1"), ("<script>", "127.0.0.1"), ("", "127.0.0.1"),
+        ("203.0.113.9, _hidden", "127.0.0.1"),
+    ],
+)  # fmt: skip
+def test_a_proxy_can_only_name_an_address(forwarded: str, seen: str) -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: str(request.remote_addr))
+    app.wsgi_app = TrustedProxies(app.wsgi_app, ["127.0.0.1/32"])  # type: ignore[method-assign]
+    answer = app.test_client().get("/", headers={"X-Forwarded-For": forwarded})
+    assert answer.text == seen
+
+
 # --- the log ------------------------------------------------------------------------------------
 
 
