@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,9 @@ class Parts:
     launcher: Launcher
     sender: EmailSender
     control: CampaignControl
+    #: What is looked after again and again and may wait for an ESP's answer: none of it keeps the
+    #: sweep, the heart or a campaign waiting. Each decides itself whether something is due.
+    chores: tuple[Callable[[], None], ...] = ()
 
 
 class JsonSerializer(Serializer):  # type: ignore[misc]
@@ -130,7 +134,7 @@ class Work:
         self._workers = workers
         self._stopping = threading.Event()
         self._consumer: _Embedded | None = None
-        self._sweeper: threading.Thread | None = None
+        self._others: list[threading.Thread] = []
         self._parts: Parts | None = None
         self._run = self.huey.task(name="run")(self._run_campaign)
 
@@ -152,10 +156,12 @@ class Work:
             shutdown_timeout=DRAIN_SECONDS, check_worker_health=True,
         )  # fmt: skip
         self._consumer.start()
-        self._sweeper = threading.Thread(
-            target=self._sweep_forever, args=(parts.control,), name="sweep", daemon=True
-        )
-        self._sweeper.start()
+        for name, turn in (
+            ("sweep", lambda: self._sweep(parts.control)), ("chores", lambda: _each(parts.chores)),
+        ):  # fmt: skip
+            other = threading.Thread(target=self._forever, args=(turn,), name=name, daemon=True)
+            other.start()
+            self._others.append(other)
 
     def stop(self) -> None:
         """Claim no more, let requests in flight end and be recorded; the heart beats until then."""
@@ -164,8 +170,8 @@ class Work:
         self._stopping.set()
         self._consumer.stop(graceful=True)
         self._parts.sender.close()
-        if self._sweeper is not None:
-            self._sweeper.join(timeout=SWEEP_SECONDS)
+        for other in self._others:
+            other.join(timeout=SWEEP_SECONDS)
 
     def heartbeat_age(self) -> float | None:
         """Seconds since any worker swept; None = never."""
@@ -184,9 +190,9 @@ class Work:
         if come_back is not None and come_back <= time.time() and not stopping():
             self._run(campaign_id)
 
-    def _sweep_forever(self, control: CampaignControl) -> None:
+    def _forever(self, turn: Callable[[], None]) -> None:
         while not self._stopping.is_set():
-            self._sweep(control)
+            turn()
             self._stopping.wait(SWEEP_SECONDS)
 
     def _sweep(self, control: CampaignControl) -> None:
@@ -218,6 +224,15 @@ class Work:
         for campaign_id in dict.fromkeys([*to_build, *to_drain]):
             if campaign_id not in waiting:
                 self._run(campaign_id)
+
+
+def _each(chores: Iterable[Callable[[], None]]) -> None:
+    """One that fails keeps no other from its turn."""
+    for chore in chores:
+        try:
+            chore()
+        except Exception:
+            log.exception("%s failed; it is done again", getattr(chore, "__qualname__", chore))
 
 
 def _huey(queue_url: str) -> Huey:

@@ -160,3 +160,26 @@ def test_stopping_waits_for_what_is_in_flight(home: House, work: Work) -> None:
     assert sent.wait(10)
     work.stop()
     assert home.ledger(campaign) == {"accepted": 20}
+
+
+def test_a_chore_that_hangs_or_fails_keeps_nobody_waiting(home: House, work: Work) -> None:
+    home.add_people(3)
+    campaign = home.launch()
+    over, turns = threading.Event(), threading.Semaphore(0)
+
+    def fail() -> None:
+        turns.release()
+        raise RuntimeError("a fault of this chore")
+
+    def hang() -> None:
+        over.wait(60)
+
+    work.start(Parts(home.launcher, home.sender, home.control, (fail, turns.release, hang)))
+    try:
+        assert turns.acquire(timeout=10)
+        assert turns.acquire(timeout=10)
+        assert within(10, lambda: home.campaign(campaign)["status"] == "sent")
+        first = work.huey.get("heartbeat", peek=True)
+        assert within(10, lambda: work.huey.get("heartbeat", peek=True) != first)
+    finally:
+        over.set()
