@@ -41,7 +41,8 @@ def test_a_reader_fetches_the_pixel_and_clicks_one_link_and_the_esp_is_silent(
     rig.webhooks(target=receiver.url)
     send(rig, esp, ["click+ann@x.example"], framed(receiver))
     drained(rig)
-    pixel, link = visits(receiver)
+    # On a busy machine both are due at once, and two lanes carry them.
+    link, pixel = sorted(visits(receiver), key=lambda post: post.path)
     assert (pixel.method, pixel.path) == ("GET", "/o/0")
     assert (link.method, link.path[:5]) == ("GET", "/c/0/")
     assert pixel.headers["User-Agent"] == link.headers["User-Agent"] == BROWSER.agent
