@@ -4,14 +4,12 @@ After `launch` has answered, content, sender and audience are fixed; `build` can
 and run again.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 
 from database import audience, campaigns, sends
@@ -22,14 +20,13 @@ from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
 from outbound.composer import Composer
+from outbound.idempotency import KEY_KEPT_SECONDS, fingerprint, first_answer
 from utils import addresses
-from utils.errors import Conflict, FieldError, Invalid
+from utils.errors import FieldError, Invalid
 from utils.signing import new_nonce
 
 log = logging.getLogger(__name__)
 
-#: Contract §4: an Idempotency-Key is kept for 7 days.
-KEY_KEPT_SECONDS = 7 * 86400
 #: Longest accepted header texts; RFC 5322 §2.1.1 bounds a line at 998 characters.
 MAX_HEADER = 900
 
@@ -61,8 +58,7 @@ class Draft:
 
     def fingerprint(self) -> str:
         """Equal for requests that ask for the same."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return fingerprint({name: getattr(self, name) for name in self.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,15 @@ class Identity:
     from_domains: frozenset[str] = frozenset()
     esps: frozenset[str] = frozenset()
     blockers: tuple[FieldError, ...] = ()
+
+    def signing(self, draft: Draft) -> Draft:
+        """The draft with our own sender where it names none."""
+        return replace(
+            draft,
+            from_email=draft.from_email or self.from_email,
+            from_name=self.from_name if draft.from_name is None else draft.from_name,
+            reply_to=draft.reply_to or self.reply_to,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +131,14 @@ class Launcher:
         return launched
 
     def _answer_to(self, key: str, draft: Draft) -> Launched | None:
-        now = self._clock()
-        with self._db.read() as connection:
-            row = campaigns.by_idempotency_key(connection, key)
-        if row is None or row["created_at"] < now - KEY_KEPT_SECONDS:
-            return None
-        if row["idempotency_hash"] != draft.fingerprint():
-            raise Conflict("this Idempotency-Key was used with another body")
-        return Launched(**row["idempotency_answer"], repeated=True)
+        known = first_answer(self._db, key, draft.fingerprint(), self._clock())
+        return Launched(**known, repeated=True) if known else None
 
     def _prepared(self, draft: Draft, key: str | None) -> tuple[dict[str, Any], int, list[str]]:
         """Everything that takes time, without a write lock: row, size of the audience, warnings."""
         now = self._clock()
         row = self._row(draft, now)
-        compiled = self._compiled(row)
+        compiled = checked(self._composer, row)
         people = self._people(row, now)
         with self._db.read() as connection:
             size = audience.count(connection, people)
@@ -171,13 +170,8 @@ class Launcher:
     def _row(self, draft: Draft, now: float) -> dict[str, Any]:
         """The columns of the new campaign, or Invalid with every field that is wrong."""
         identity = self._identity
-        draft = replace(
-            draft,
-            from_email=draft.from_email or identity.from_email,
-            from_name=identity.from_name if draft.from_name is None else draft.from_name,
-            reply_to=draft.reply_to or identity.reply_to,
-        )
-        problems = [*_header_problems(draft), *self._sender_problems(draft)]
+        draft = identity.signing(draft)
+        problems = [*header_problems(draft), *sender_problems(identity, draft)]
         rule, topic = self._segment(draft.segment, problems)
         if problems:
             raise Invalid(problems)
@@ -193,26 +187,6 @@ class Launcher:
             },
             "created_at": now, "launched_at": now,
         }  # fmt: skip
-
-    def _sender_problems(self, draft: Draft) -> list[FieldError]:
-        problems = []
-        try:
-            sender = addresses.parse(draft.from_email or "")
-        except addresses.BadAddress as error:
-            problems.append(FieldError("from_email", str(error)))
-        else:
-            if sender.domain not in self._identity.from_domains:
-                allowed = ", ".join(sorted(self._identity.from_domains)) or "none"
-                problems.append(FieldError("from_email", f"not one of our domains ({allowed})"))
-        if draft.reply_to:
-            try:
-                addresses.parse(draft.reply_to)
-            except addresses.BadAddress as error:
-                problems.append(FieldError("reply_to", str(error)))
-        if draft.esp and draft.esp not in self._identity.esps:
-            known = ", ".join(sorted(self._identity.esps))
-            problems.append(FieldError("esp", f"not configured; configured are: {known}"))
-        return problems
 
     def _segment(self, wanted: Any, problems: list[FieldError]) -> tuple[Any, str | None]:
         """The rule as it is stored, and the topic (tag) whose opt-outs it must respect."""
@@ -235,14 +209,6 @@ class Launcher:
         if row["topic"] is not None:
             rules.append(audience.not_opted_out(row["topic"], sqlite=sqlite))
         return sa.and_(*rules) if rules else None
-
-    def _compiled(self, row: Mapping[str, Any]) -> Compiled:
-        try:
-            return self._composer.compile(row)
-        except TemplateError as error:
-            raise Invalid(
-                [FieldError(p.part, f"line {p.line}: {p.message}") for p in error.problems]
-            ) from error
 
     # --- build -------------------------------------------------------------------------------
 
@@ -290,7 +256,17 @@ def _refuse_missing(
         raise Invalid(problems)
 
 
-def _header_problems(draft: Draft) -> list[FieldError]:
+def checked(composer: Composer, row: Mapping[str, Any]) -> Compiled:
+    """The compiled content, or Invalid with the line of each mistake."""
+    try:
+        return composer.compile(row)
+    except TemplateError as error:
+        raise Invalid(
+            [FieldError(p.part, f"line {p.line}: {p.message}") for p in error.problems]
+        ) from error
+
+
+def header_problems(draft: Draft) -> list[FieldError]:
     """Contract §4: CR or LF in a campaign's header fields is refused, not mended."""
     problems = []
     for field in ("subject", "name", "from_name", "from_email", "reply_to"):
@@ -303,4 +279,26 @@ def _header_problems(draft: Draft) -> list[FieldError]:
         problems.append(FieldError("subject", "must not be empty"))
     if not any((content or "").strip() for content in (draft.html, draft.text)):
         problems.append(FieldError("html", "give html, text, or both"))
+    return problems
+
+
+def sender_problems(identity: Identity, draft: Draft) -> list[FieldError]:
+    """From must be at a domain of ours, Reply-To an address, and the ESP one that we have."""
+    problems = []
+    try:
+        sender = addresses.parse(draft.from_email or "")
+    except addresses.BadAddress as error:
+        problems.append(FieldError("from_email", str(error)))
+    else:
+        if sender.domain not in identity.from_domains:
+            allowed = ", ".join(sorted(identity.from_domains)) or "none"
+            problems.append(FieldError("from_email", f"not one of our domains ({allowed})"))
+    if draft.reply_to:
+        try:
+            addresses.parse(draft.reply_to)
+        except addresses.BadAddress as error:
+            problems.append(FieldError("reply_to", str(error)))
+    if draft.esp and draft.esp not in identity.esps:
+        known = ", ".join(sorted(identity.esps))
+        problems.append(FieldError("esp", f"not configured; configured are: {known}"))
     return problems
