@@ -82,6 +82,8 @@ def application(house: House | None) -> openapi.Api:
         frame.install(app, house.settings)
         auth.install(app)
         frame.install_body_checks(app)
+    else:
+        frame.install_paths(app)
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)

@@ -280,10 +280,15 @@ def install(app: Flask, facts: Facts) -> None:
     app.before_request(_limit_body)
     app.after_request(_finish)
     app.teardown_request(_end)
+    install_paths(app)
+    app.wsgi_app = Bodies(TrustedProxies(app.wsgi_app, facts.trusted_proxies))  # type: ignore[method-assign]
+
+
+def install_paths(app: Flask) -> None:
+    """What a route's parts may hold; routes are added for a command as well, without a frame."""
     # Slashes may be an address's, and no redirect trusts a Host.
     app.url_map.merge_slashes = False
     app.url_map.converters |= {"path": _Anything, "address": _Address}
-    app.wsgi_app = Bodies(TrustedProxies(app.wsgi_app, facts.trusted_proxies))  # type: ignore[method-assign]
 
 
 def install_body_checks(app: Flask) -> None:
