@@ -16,6 +16,7 @@ from mail.renderer import Urls
 from outbound.composer import Composer
 from outbound.control import CampaignControl
 from outbound.launch import Identity, Launcher
+from outbound.reconcile import Reconciler
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp
 from services.esp_manager import EspManager, Policy
@@ -46,6 +47,8 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
     )
     manager = EspManager(adapters(settings), policies(settings))
     lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
+    wait = settings.sending.in_doubt_wait_seconds
+    reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
     house = House(
         settings=facts(settings),
         keyring=KeyRing((k.label, k.scope, shown(k.secret)) for k in settings.api_keys),
@@ -64,7 +67,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
         heartbeat_age=work.heartbeat_age,
         clock=clock,
         feedback=Feedback(db, lists, clock),
-        extras={"composer": composer},
+        extras={"composer": composer, "reconciler": reconciler},
     )
     return house, work
 
@@ -84,7 +87,12 @@ def check_queue(settings: Settings) -> None:
 
 def parts_of(house: House) -> Parts:
     """What the work engine's tasks call."""
-    return Parts(launcher=house.launcher, sender=house.sender, control=house.control)
+    return Parts(
+        launcher=house.launcher,
+        sender=house.sender,
+        control=house.control,
+        chores=(house.extras["reconciler"].tick,),
+    )
 
 
 def facts(settings: Settings) -> Facts:

@@ -3,7 +3,7 @@ that come back. Knows no ESP, no Flask, no SQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from database.models import BounceKind, EventKind, Lane
 from mail.message import Content, Message
@@ -185,4 +185,25 @@ class Esp(Protocol):
 
     def read_webhook(self, request: WebhookRequest) -> list[EspEvent]:
         """Verify, then translate. Raises WebhookRefused or WebhookNotConfigured."""
+        ...
+
+
+class Known(NamedTuple):
+    """What an ESP knows of a message that it took."""
+
+    message_id: str
+    delivered: bool = False  #: the receiving server took it, too
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """An ESP that can be asked whether it took a message of ours. An adapter that cannot ask does
+    not have this."""
+
+    #: The ESP keeps what it took at least so long; later "not found" proves nothing.
+    search_days: float
+
+    def look_up(self, send_id: str, lane: Lane) -> Known | None:
+        """The message with our send id; None = the ESP has none. Raises EspError when it does not
+        say."""
         ...

@@ -1,7 +1,7 @@
 """Postmark: how a batch is written for its email API, and what its answers mean.
 
 /email/batch takes 500 finished messages and answers for each. Not here: events
-(`services.postmark_events`).
+(`services.postmark_events`), and what it knows afterwards (`services.postmark_search`).
 """
 
 import base64
@@ -21,6 +21,7 @@ from services.esp import (
     EspError,
     EspEvent,
     InDoubt,
+    Known,
     Misconfigured,
     Outcome,
     Refused,
@@ -32,6 +33,7 @@ from services.esp import (
     WebhookRequest,
 )
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
+from services.postmark_search import KEPT_DAYS, Search
 from services.sdk import Lazily
 from services.stencil import (
     SEND_ID,
@@ -76,6 +78,7 @@ class Postmark:
     """One Postmark server."""
 
     name = "postmark"
+    search_days = KEPT_DAYS
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Postmark:
         self._words = Redacted([server_token])
         url = (base_url or BASE_URL).rstrip("/")
         self._post = Lazily(lambda: _client(server_token, url, timeout_seconds))
+        self._search = Search(server_token, url, timeout_seconds, self._words)
         self._writing = functools.lru_cache(maxsize=8)(_writing)
         self._webhook = postmark_events.Webhook(webhook_logins)
 
@@ -114,6 +118,11 @@ class Postmark:
     def read_webhook(self, request: WebhookRequest) -> list[EspEvent]:
         """Verify, then translate. Raises WebhookRefused or WebhookNotConfigured."""
         return self._webhook.read(request)
+
+    def look_up(self, send_id: str, lane: Lane) -> Known | None:
+        """The message with our send id; None = Postmark has none. Raises EspError when it does not
+        say."""
+        return self._search.look_up(send_id, self._streams[lane])
 
     def _begin(self, parcel: Parcel) -> Exchange:
         body = parcel.body()
