@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -13,6 +14,7 @@ from email_sender import EmailSender, Options
 from feedback import Feedback
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.accounts import AccountWatch
 from outbound.composer import Composer
 from outbound.control import CampaignControl
 from outbound.launch import Identity, Launcher
@@ -24,6 +26,7 @@ from services.postmark import Postmark as PostmarkEsp
 from services.quota import Limits
 from services.sendgrid import SendGrid
 from services.ses_client import AwsKeys
+from services.ses_smtp import SesSmtp, endpoint
 from services.sns import Topics
 from utils.errors import FieldError
 from utils.signing import Signer
@@ -67,7 +70,11 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
         heartbeat_age=work.heartbeat_age,
         clock=clock,
         feedback=Feedback(db, lists, clock),
-        extras={"composer": composer, "reconciler": reconciler},
+        extras={
+            "composer": composer,
+            "reconciler": reconciler,
+            "accounts": AccountWatch(db, manager, clock),
+        },
     )
     return house, work
 
@@ -91,7 +98,7 @@ def parts_of(house: House) -> Parts:
         launcher=house.launcher,
         sender=house.sender,
         control=house.control,
-        chores=(house.extras["reconciler"].tick,),
+        chores=(house.extras["accounts"].refresh, house.extras["reconciler"].tick),
     )
 
 
@@ -141,7 +148,12 @@ def policies(settings: Settings) -> dict[str, Policy]:
         name: Policy(
             priority=esp.priority,
             weight=esp.weight,
-            limits=Limits(esp.daily_limit, esp.rate_per_second, reserve),
+            limits=Limits(
+                esp.daily_limit,
+                esp.rate_per_second,
+                reserve,
+                until_told=esp.rate_until_told if esp.rate_from_esp else None,
+            ),
             batch_size=esp.batch_size,
         )
         for name, esp in settings.esps.items()
@@ -153,7 +165,7 @@ def adapters(settings: Settings) -> dict[str, Esp]:
     """The adapters of the ESPs that are configured; their SDKs are imported at first use."""
     every: dict[str, Callable[[], Esp]] = {
         "sendgrid": lambda: sendgrid(settings.sendgrid),
-        "ses": lambda: ses(settings.ses),
+        "ses": lambda: ses(settings.ses, public_name(settings.public_url)),
         "postmark": lambda: postmark(settings.postmark),
     }
     return {name: make() for name, make in every.items() if settings.esps[name].configured}
@@ -171,10 +183,10 @@ def sendgrid(its: Sendgrid) -> Esp:
     )
 
 
-def ses(its: Ses) -> Esp:
-    """Amazon SES' adapter; without keys of ours boto3 looks for some."""
+def ses(its: Ses, name: str | None = None) -> Esp:
+    """Amazon SES' adapter; without keys of ours boto3 looks for some. `name` is ours for EHLO."""
     keys = AwsKeys(shown(its.access_key_id), shown(its.secret_access_key))
-    return AmazonSes(
+    api = AmazonSes(
         capabilities(its),
         keys=keys if its.access_key_id else None,
         region=its.region,
@@ -184,6 +196,25 @@ def ses(its: Ses) -> Esp:
         configuration_set=its.configuration_set or None,
         topics=Topics(its.topic_arns, its.certificate_pem, its.sns_endpoint_url),
     )
+    if its.transport == "api":
+        return api
+    server = endpoint(
+        keys, its.region, its.smtp_host, its.smtp_port, starttls=its.smtp_starttls == "1",
+        hello=name,
+    )  # fmt: skip
+    return SesSmtp(
+        capabilities(its),
+        server,
+        api,
+        timeout_seconds=its.timeout_seconds,
+        configuration_set=its.configuration_set or None,
+    )
+
+
+def public_name(url: str) -> str | None:
+    """The name under which the world knows us, if it has one with a dot and a letter."""
+    host = urlsplit(url).hostname or ""
+    return host if "." in host and not host.replace(".", "").isdigit() and ":" not in host else None
 
 
 def postmark(its: Postmark) -> Esp:

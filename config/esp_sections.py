@@ -4,13 +4,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, SecretStr
 
-from config.esp_config import ESP_FACTS, EspFacts
+from config.esp_config import ESP_FACTS, SES_SMTP_FACTS, EspFacts
 from config.sections import Section, setting
 from config.urls import EspUrl
 from config.values import (
     DailyLimit,
     Line,
     Name,
+    OptionalHost,
+    OwnDailyLimit,
     PublicKeys,
     Rate,
     Region,
@@ -25,8 +27,8 @@ from config.values import (
 def _limit(prefix: str, facts: EspFacts) -> Any:
     return setting(
         f"{prefix}_DAILY_LIMIT", facts.default_daily_limit,
-        "Messages a UTC day: a number, or `none`; 0 = gets nothing. The smaller of this and the "
-        "ESP's known figure holds.",
+        "Messages a UTC day: a number, `none`, or `esp` (the ESP's own figure, where it tells "
+        "one); 0 = gets nothing. The smaller of this and the ESP's known figure holds.",
     )  # fmt: skip
 
 
@@ -84,11 +86,18 @@ class EspSection(Section):
     warmup_start: Name
     base_url: EspUrl  #: None = the ESP's own
     rate_from_esp: bool = False
+    #: Messages a second until an ESP that is asked has told its own.
+    rate_until_told: ClassVar[float | None] = None
 
     @property
     def facts(self) -> EspFacts:
         """The ESP's own maxima."""
         return ESP_FACTS[self.name]
+
+    @property
+    def reached_at(self) -> str | None:
+        """The address that mail is handed to; None = the ESP's own."""
+        return self.base_url
 
     @property
     def configured(self) -> bool:
@@ -128,6 +137,8 @@ class Ses(EspSection):
     """Amazon SES' account."""
 
     title, name, variable_of_key = "Amazon SES", "ses", "AWS_ACCESS_KEY_ID"
+    #: MaxSendRate of an account that has just left SES' sandbox, as the pages on GetAccount show.
+    rate_until_told: ClassVar[float | None] = 14.0
     access_key_id: Secret = setting("AWS_ACCESS_KEY_ID", "", "An IAM key that may send with SES.")
     secret_access_key: Secret = setting("AWS_SECRET_ACCESS_KEY", "", "Its secret.")
     region: Region = setting("AWS_REGION", "us-east-1", "The region of the SES account.")
@@ -144,15 +155,19 @@ class Ses(EspSection):
     warmup_start: Name = _warmup("SES")
     base_url: EspUrl = setting("SES_ENDPOINT_URL", "", "Empty: the region's own.")
     transport: Annotated[str, BeforeValidator(one_of("api", "smtp"))] = setting(
-        "SES_TRANSPORT", "api", "`api`, or `smtp`."
+        "SES_TRANSPORT", "api", "`api`, or `smtp`: one message a request, over several kept "
+        "connections. SMTP needs the two keys: its password is derived from them."
+    )  # fmt: skip
+    smtp_host: OptionalHost = setting(
+        "SES_SMTP_HOST", "", "Empty: email-smtp.<AWS_REGION>.amazonaws.com."
     )
-    smtp_host: Line = setting("SES_SMTP_HOST", "", "The SMTP endpoint.")
     smtp_port: Annotated[int, BeforeValidator(whole(1, 65535))] = setting(
-        "SES_SMTP_PORT", 587, "Its port."
+        "SES_SMTP_PORT", 587, "25, 587 and 2587 speak STARTTLS; 465 and 2465 TLS."
     )
     smtp_starttls: Annotated[str, BeforeValidator(one_of("0", "1"))] = setting(
-        "SES_SMTP_STARTTLS", 1, "1: STARTTLS; 0: TLS from the first byte."
-    )
+        "SES_SMTP_STARTTLS", 1, "1: STARTTLS, without which nothing is sent, but to this machine; "
+        "0: TLS from the first byte."
+    )  # fmt: skip
     configuration_set: Name = setting(
         "SES_CONFIGURATION_SET", "", "The configuration set that publishes events to SNS."
     )
@@ -170,6 +185,19 @@ class Ses(EspSection):
     certificate_pem: str | None = None  #: what stands in `cert_file`
 
     @property
+    def facts(self) -> EspFacts:
+        """The maxima of the transport."""
+        return SES_SMTP_FACTS if self.transport == "smtp" else super().facts
+
+    @property
+    def reached_at(self) -> str | None:
+        """The address that mail is handed to; None = the ESP's own."""
+        if self.transport != "smtp":
+            return self.base_url
+        host = self.smtp_host or "email-smtp"
+        return f"smtp://[{host}]" if ":" in host else f"smtp://{host}"
+
+    @property
     def configured(self) -> bool:
         """Whether there is a key, or boto3 is to find one."""
         keys = self.access_key_id is not None and self.secret_access_key is not None
@@ -181,7 +209,7 @@ class Postmark(EspSection):
 
     title, name, variable_of_key = "Postmark", "postmark", "POSTMARK_API_KEY"
     api_key: Secret = setting("POSTMARK_API_KEY", "", "The server API token.")
-    daily_limit: DailyLimit = _limit("POSTMARK", ESP_FACTS["postmark"])
+    daily_limit: OwnDailyLimit = _limit("POSTMARK", ESP_FACTS["postmark"])
     batch_size: Whole = _batch("POSTMARK", ESP_FACTS["postmark"])
     rate_per_second: Rate = _rate("POSTMARK", ESP_FACTS["postmark"])
     priority: Whole = _priority("POSTMARK", ESP_FACTS["postmark"])

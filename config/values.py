@@ -144,13 +144,20 @@ def one_of(*words: str) -> Callable[[Any], str]:
 
 
 def _limit(text: str) -> int | None:
-    if text.lower() == "none":
+    """None = no limit of ours; where the ESP tells a figure, that holds."""
+    if text.lower() in ("none", "esp"):
         return None
-    if text.lower() == "esp":
-        raise ValueError("`esp` is not available yet: give a number, or none")
     if not re.fullmatch(r"\d{1,9}", text):
-        raise ValueError("must be a whole number of messages a day, 0 for no mail at all, or none")
+        raise ValueError(
+            "must be a whole number of messages a day, 0 for no mail at all, `esp` or `none`"
+        )
     return int(text)
+
+
+def _own_limit(text: str) -> int | None:
+    if text.lower() == "esp":
+        raise ValueError("cannot be `esp`, which tells no figure: give a number, or none")
+    return _limit(text)
 
 
 def _rate(text: str) -> float | None:
@@ -231,6 +238,10 @@ def _host(text: str) -> str:
     raise ValueError("must be an IP address or a host name, without http:// and port")
 
 
+def _host_or_none(text: str) -> str:
+    return _host(text) if text else ""
+
+
 def _name(text: str) -> str:
     if text and not _NAME.fullmatch(text):
         raise ValueError("must be up to 64 letters, digits, - or _")
@@ -249,6 +260,8 @@ RequiredSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)]
 LabelledSecrets = Annotated[tuple[Labelled, ...], BeforeValidator(_labelled)]
 RequiredLabelledSecrets = Annotated[tuple[Labelled, ...], BeforeValidator(_labelled_required)]
 DailyLimit = Annotated[int | None, BeforeValidator(_limit)]
+#: The same for an ESP that cannot be asked.
+OwnDailyLimit = Annotated[int | None, BeforeValidator(_own_limit)]
 Rate = Annotated[float | None, BeforeValidator(_rate)]
 MailAddress = Annotated[str | None, BeforeValidator(_address)]
 Line = Annotated[str, BeforeValidator(_line)]
@@ -258,5 +271,6 @@ Hosts = Annotated[tuple[str, ...], BeforeValidator(_addresses_of_hosts)]
 TopicArns = Annotated[tuple[str, ...], BeforeValidator(_arns)]
 PublicKeys = Annotated[tuple[str, ...], BeforeValidator(_public_keys)]
 Host = Annotated[str, BeforeValidator(_host)]
+OptionalHost = Annotated[str, BeforeValidator(_host_or_none)]
 Name = Annotated[str, BeforeValidator(_name)]
 Region = Annotated[str, BeforeValidator(_region)]

@@ -3,7 +3,7 @@ restarts, because it is written where the next claim reads it."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from database import events
 from database.engine import Database
 from database.models import Lane
 from outbound.overview import read_records
+from services import account as accounts
 from services import quota, reputation
-from services.esp_manager import EspManager, Policy, Record, Standing
+from services.esp_manager import EspManager, Policy, Record, Standing, is_paused
 from services.esp_state import EspState
 from utils.errors import NotFound
 
@@ -35,16 +36,31 @@ class Status:
     paused_by: str | None  #: while an operator's pause holds
     heard: events.Heard  #: what its webhooks told lately
 
+    limits: quota.Limits | None  #: in force, with what the ESP told of its own
+    its_quota: int | None  #: the ESP's own, while it is known
+    its_room: int | None  #: what is left of that
+
     @property
     def daily_limit(self) -> int | None:
-        """Of all mail; None = unlimited or not configured."""
-        return self.policy.limits.daily if self.policy else None
+        """Of all mail, the smaller of ours and the ESP's; None = unlimited or not configured."""
+        ours = self.limits.daily if self.limits else None
+        return min((one for one in (ours, self.its_quota) if one is not None), default=None)
+
+    @property
+    def limit_source(self) -> str | None:
+        """Whose limit that is."""
+        if self.daily_limit is None:
+            return None
+        ours = self.limits.daily if self.limits else None
+        return "settings" if ours == self.daily_limit else "esp"
 
     @property
     def remaining_today(self) -> int | None:
-        """What is left of the daily limit."""
-        limit = self.daily_limit
-        return None if limit is None else max(0, limit - self.record.used_today)
+        """What is left of it."""
+        rooms = [self.its_room]
+        if self.limits is not None and self.limits.daily is not None:
+            rooms.append(max(0, self.limits.daily - self.record.used_today))
+        return min((room for room in rooms if room is not None), default=None)
 
 
 class EspControl:
@@ -77,12 +93,18 @@ class EspControl:
         """The last decisions about an ESP, newest first."""
         return list(reversed(self.status(name).record.state.log))
 
-    def pause(self, name: str, *, by: str, reason: str, until: float | None = None) -> None:
-        """Give an ESP no more mail, until a moment or until `resume`."""
+    def pause(
+        self, name: str, *, by: str, reason: str, until: float | None = None,
+        lane: Lane | None = None,
+    ) -> None:  # fmt: skip
+        """Give an ESP no more mail, or none of one lane, until a moment or until `resume`."""
 
         def paused(state: EspState, now: float) -> EspState:
-            state = replace(state, paused=reason, paused_until=until, paused_by=by)
-            return state.noted(now, "paused", f"by {by}: {reason}")
+            state = replace(
+                state, paused=reason, paused_until=until, paused_by=by, paused_lane=lane or ""
+            )
+            of_lane = f" for {lane} mail" if lane else ""
+            return state.noted(now, "paused", f"by {by}{of_lane}: {reason}")
 
         self._change(name, paused)
         log.warning("%s paused by %s: %s", name, by, reason)
@@ -94,12 +116,30 @@ class EspControl:
             if not state.paused and not state.suspended:
                 return state
             lifted = "suspension" if state.suspended else "pause"
-            state = replace(state, paused="", paused_until=None, paused_by="", suspended="")
+            state = replace(
+                state, paused="", paused_until=None, paused_by="", paused_lane="", suspended=""
+            )
             why = f"{lifted} lifted by {by}" + (f": {reason}" if reason else "")
             return state.noted(now, "resumed", why)
 
         self._change(name, resumed)
         log.warning("%s resumed by %s", name, by)
+
+    def override(self, name: str, changes: Mapping[str, Any], *, by: str) -> None:
+        """Set fields of `Overrides` while everything runs; None = as the settings say."""
+
+        def overridden(state: EspState, now: float) -> EspState:
+            after = replace(state.overrides, **changes)
+            if after == state.overrides:
+                return state
+            words = ", ".join(
+                f"{field} {'as set' if value is None else value}"
+                for field, value in sorted(changes.items())
+            )
+            return replace(state, overrides=after).noted(now, "changed", f"by {by}: {words}")
+
+        self._change(name, overridden)
+        log.warning("%s changed by %s: %s", name, by, dict(changes))
 
     def _change(self, name: str, change: Callable[[EspState, float], EspState]) -> None:
         self._must_know(name)
@@ -118,11 +158,17 @@ class EspControl:
             raise NotFound(f"there is no ESP {name}; there are {', '.join(self._names)}")
 
     def _status(self, name: str, record: Record, heard: events.Heard, now: float) -> Status:
-        policy = self._manager.policies.get(name)
+        known = name in self._manager.policies
+        policy = self._manager.policy(name, record.state) if known else None
         standing = self._manager.standing(name, record, Lane.CAMPAIGN, now) if policy else None
         score = reputation.score(record.counts) if policy else None
         state = record.state
-        held = state.paused and (state.paused_until is None or state.paused_until > now)
-        paused_by = state.paused_by if held else None
-        ends = quota.day_ends_at(now)
-        return Status(name, record, policy, standing, score, ends, paused_by, heard)
+        held = any(is_paused(state, lane, now) for lane in Lane)
+        its = state.account
+        return Status(
+            name, record, policy, standing, score, quota.day_ends_at(now),
+            paused_by=state.paused_by if held else None, heard=heard,
+            limits=quota.in_force(policy.limits, state, now) if policy else None,
+            its_quota=its.quota if accounts.holds(its, now) else None,
+            its_room=accounts.room(its, now),
+        )  # fmt: skip

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mail.message import Content
-from services import ses_calls, ses_events
+from services import ses_account, ses_calls, ses_events
+from services.account import Account
 from services.calls import Blame, Delivery, Suspect, TooLarge, Verdict
 from services.esp import (
     Accepted,
@@ -43,15 +44,16 @@ MARGIN = 0.98
 #: Requests of one batch that may be on the road together.
 AT_ONCE = 4
 
-_QUOTA = r"daily (message )?quota|24.hour"
-_BAD_ADDRESS = (
+#: Words that SES uses over both transports.
+QUOTA_SPENT = r"daily (message )?quota|24.hour"
+BAD_ADDRESS = (
     r"illegal address|missing final '@domain'|control or whitespace|missing domain|"
-    r"invalid email address|local address contains"
+    r"invalid email address|local address contains|illegal characters in user name"
 )
 #: docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html and API_SendEmail.html#Errors
 RULES = (
     rule("TooManyRequestsException ThrottlingException Throttling LimitExceededException",
-         _QUOTA, QuotaSpent),
+         QUOTA_SPENT, QuotaSpent),
     rule("LimitExceededException", None, QuotaSpent),  # a resource limit: not a matter of seconds
     rule("TooManyRequestsException ThrottlingException Throttling", None, Throttled),
     rule("AccountSuspendedException SendingPausedException", None, Suspended),
@@ -73,7 +75,7 @@ ENTRY_RULES = (
          None, Suspended),
     rule("ACCOUNT_THROTTLED", None, Throttled),
     rule("ACCOUNT_DAILY_QUOTA_EXCEEDED", None, QuotaSpent),
-    rule("INVALID_PARAMETER FAILED", _BAD_ADDRESS, Rejected),
+    rule("INVALID_PARAMETER FAILED", BAD_ADDRESS, Rejected),
     rule("INVALID_PARAMETER", None, Suspect),
     rule("TRANSIENT_FAILURE FAILED", None, Unavailable),
 )  # fmt: skip
@@ -119,6 +121,10 @@ class AmazonSes:
         judge = functools.partial(self._judge, batch)
         return Delivery(batch, work, start, judge, at_once=AT_ONCE).run()
 
+    def account(self) -> Account:
+        """GetAccount: rate and rolling quota. Raises EspError."""
+        return ses_account.read(begin(self._sdk().get_account, self._seconds).answer(), self._words)
+
     def read_webhook(self, request: WebhookRequest) -> list[EspEvent]:
         """Verify, then translate. Raises WebhookRefused or WebhookNotConfigured."""
         return self._webhook.read(request)
@@ -157,7 +163,7 @@ class AmazonSes:
         known = look_up(RULES, code, words)
         if known is not None:
             return known
-        return _bad_request(words, code, [batch.messages[place].to for place in parcel.places])
+        return bad_request(words, code, [batch.messages[place].to for place in parcel.places])
 
     def _taken(self, told: Mapping[str, Any] | None, parcel: Parcel) -> Verdict:
         told = told or {}
@@ -187,11 +193,11 @@ def _code(answer: Answer, told: Mapping[str, Any] | None) -> str:
     return str(name).partition(":")[0].rpartition("#")[2] if name else str(answer.status)
 
 
-def _bad_request(words: str, code: str, addresses: Sequence[str]) -> Verdict:
+def bad_request(words: str, code: str, addresses: Sequence[str]) -> Verdict:
     """A call refused whole: which recipients it names, else find out."""
     guilty = named_in(words, addresses)
     if guilty:
         return Blame({n: Rejected(words, code=code) for n in guilty})
-    if len(addresses) == 1 and re.search(_BAD_ADDRESS, words, re.I):
+    if len(addresses) == 1 and re.search(BAD_ADDRESS, words, re.I):
         return Rejected(words, code=code)
     return Suspect(words, code=code)

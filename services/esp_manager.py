@@ -5,6 +5,7 @@ Knows no ESP by name and no SQL: the states of all ESPs come as arguments and go
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from database.models import Lane
 from services import breaker as breakers
@@ -19,7 +20,7 @@ from services.esp import (
     Throttled,
     errors_among,
 )
-from services.esp_state import EspState
+from services.esp_state import EspState, Overrides
 
 #: Pause after a 429 that names no time (esp-api: 1 s, then growing; the next 429 asks again).
 THROTTLE_SECONDS = 1.0
@@ -79,6 +80,21 @@ class EspManager:
         """Configured ESPs, best priority first."""
         return sorted(self.esps, key=lambda name: (self.policies[name].priority, name))
 
+    def policy(self, name: str, state: EspState) -> Policy:
+        """How the ESP is to be used: the settings, with what an operator changed since."""
+        policy, changed = self.policies[name], state.overrides
+        if changed == _AS_SET:
+            return policy
+        limits = replace(
+            policy.limits,
+            daily=_or(changed.daily_limit, policy.limits.daily),
+            rate=_or(changed.rate, policy.limits.rate),
+        )
+        return replace(
+            policy, limits=limits, priority=_or(changed.priority, policy.priority),
+            weight=_or(changed.weight, policy.weight),
+        )  # fmt: skip
+
     def claim_size(self) -> int:
         """How many messages one claim may take: enough for the largest batch of any ESP."""
         return max([CLAIM_MINIMUM, *(policy.batch_size for policy in self.policies.values())])
@@ -86,7 +102,7 @@ class EspManager:
     def standing(self, name: str, record: Record, lane: Lane, now: float) -> Standing:
         """Whether the ESP may take mail of this lane now, or the one reason why not."""
         state = record.state
-        if state.paused and (state.paused_until is None or state.paused_until > now):
+        if is_paused(state, lane, now):
             return Standing(name, 0, f"paused: {state.paused}", state.paused_until)
         if state.suspended:
             return Standing(name, 0, f"suspended by the ESP: {state.suspended}")
@@ -96,9 +112,8 @@ class EspManager:
         if probes == 0:
             why = f"breaker {state.breaker.state}: {state.breaker.cause or state.last_error}"
             return Standing(name, 0, why, probe_at)
-        room, until, binds = quota.allowance(
-            self.policies[name].limits, state, record.used_today, lane, now
-        )
+        limits = self.policy(name, state).limits
+        room, until, binds = quota.allowance(limits, state, record.used_today, lane, now)
         if room == 0:
             return Standing(name, 0, binds, until)
         caps = [cap for cap in (room, probes, 1 if state.careful else None) if cap is not None]
@@ -126,16 +141,29 @@ class EspManager:
             state = replace(state, breaker=breakers.probing(state.breaker, now))
             if before != state.breaker.state:
                 state = state.noted(now, "half_open", "cool-down is over: one message as a probe")
-        return quota.reserved(self.policies[name].limits, state, count, lane, now)
+        return quota.reserved(self.policy(name, state).limits, state, count, lane, now)
 
     def _candidate(self, standing: Standing, record: Record) -> routing.Candidate:
-        policy = self.policies[standing.name]
+        policy = self.policy(standing.name, record.state)
         return routing.Candidate(
             name=standing.name, priority=policy.priority, weight=policy.weight,
             reputation=reputation.score(record.counts),
             evidence=sum(record.counts.get(name, 0) for name in _EVIDENCE),
             room=standing.room, credit=record.state.credit,
         )  # fmt: skip
+
+
+_AS_SET = Overrides()
+
+
+def is_paused(state: EspState, lane: Lane, now: float) -> bool:
+    """Whether an operator's pause holds for this lane."""
+    held = bool(state.paused) and (state.paused_until is None or state.paused_until > now)
+    return held and state.paused_lane in ("", lane)
+
+
+def _or(changed: Any, otherwise: Any) -> Any:
+    return otherwise if changed is None else changed
 
 
 #: Events that make a reputation more than a guess.

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from services.account import Figures
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,16 @@ class Breaker:
     changed_at: float = 0.0
     next_probe_at: float = 0.0
     cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What an operator set for one ESP while it runs; None = as the settings say."""
+
+    priority: int | None = None
+    weight: float | None = None
+    daily_limit: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,9 @@ class EspState:
     paused: str = ""  #: an operator's reason
     paused_until: float | None = None
     paused_by: str = ""  #: the operator's label
+    paused_lane: str = ""  #: the only lane that is paused; empty = both
+    overrides: Overrides = field(default_factory=Overrides)
+    account: Figures = field(default_factory=Figures)
     credit: float = 0.0  #: of the weighted round robin
     last_error: str = ""
     last_error_at: float | None = None
@@ -50,9 +67,19 @@ class EspState:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The state in a database row; fields that a newer or older version knows are dropped."""
         known = {name: value[name] for name in cls.__slots__ if name in value}
-        known["breaker"] = Breaker(**value.get("breaker", {}))
+        known["breaker"] = _read(Breaker, value.get("breaker", {}))
+        account = dict(value.get("account", {}))
+        if "reserved" in account:
+            account["reserved"] = tuple((minute, count) for minute, count in account["reserved"])
+        known["account"] = _read(Figures, account)
+        known["overrides"] = _read(Overrides, value.get("overrides", {}))
         known["log"] = tuple(value.get("log", ()))
         return cls(**known)
+
+
+def _read(kind: type[Part], value: Mapping[str, Any]) -> Part:
+    slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+    return kind(**{name: value[name] for name in slots if name in value})
 
 
 LOG_LENGTH = 50

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from database.models import Lane
+from services import account as accounts
 from services.esp_state import EspState
 
 BURST_SECONDS = 1.0
@@ -24,6 +25,8 @@ class Limits:
     daily: int | None
     rate: float | None  #: messages per second
     reserve_percent: float = 0.0  #: the share of both that campaigns never take
+    #: The ESP's own rate holds, and this one until it has told it; None = `rate` alone holds.
+    until_told: float | None = None
 
     def daily_for(self, lane: Lane) -> int | None:
         """The day's limit for this lane; exact, so 1,500 with 10 % kept back is 1,350."""
@@ -52,6 +55,13 @@ def allowance(
     left = None if daily is None else max(0, daily - used_today)
     if left == 0:
         return 0, day_ends_at(now), "daily limit"
+    keep = limits.reserve_percent if lane is Lane.CAMPAIGN else 0.0
+    its = accounts.room(state.account, now, keep)
+    if its == 0:
+        again = state.account.resets_at or state.account.asked_at + accounts.ASK_EVERY_SECONDS
+        return 0, max(now, again), "the ESP's own quota"
+    left = min((one for one in (left, its) if one is not None), default=None)
+    limits = in_force(limits, state, now)
     rate = limits.rate_for(lane)
     if not rate:
         return left, now, ""
@@ -65,7 +75,10 @@ def allowance(
 
 
 def reserved(limits: Limits, state: EspState, count: int, lane: Lane, now: float) -> EspState:
-    """The state once `count` messages have been taken out of the rate."""
+    """The state once `count` messages have been taken out of the rate and the ESP's own quota."""
+    if state.account.told_at:
+        state = replace(state, account=accounts.reserved(state.account, count, now))
+    limits = in_force(limits, state, now)
     if not limits.rate:
         return state
     tat = _arrival(state.tat, limits.rate, now) + count / limits.rate
@@ -75,6 +88,14 @@ def reserved(limits: Limits, state: EspState, count: int, lane: Lane, now: float
         tat = _arrival(state.tat_campaign, campaign_rate, now) + count / campaign_rate
         state = replace(state, tat_campaign=tat)
     return state
+
+
+def in_force(limits: Limits, state: EspState, now: float) -> Limits:
+    """The limits with the ESP's own rate: the smaller of ours and its known one holds."""
+    told = accounts.rate(state.account, now)
+    ours = limits.until_told if limits.rate is None and told is None else limits.rate
+    rates = [rate for rate in (ours, told) if rate is not None]
+    return replace(limits, rate=min(rates, default=None))
 
 
 def _burst(rate: float) -> float:

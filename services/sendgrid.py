@@ -10,13 +10,14 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from email.utils import parseaddr
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
 from mail.message import Content, Message, Pieces, fill
-from services import sendgrid_events
+from services import sendgrid_account, sendgrid_events
+from services.account import Account
 from services.calls import Blame, Delivery, Suspect, TooLarge, Verdict
 from services.esp import (
     Accepted,
@@ -105,7 +106,7 @@ class SendGrid:
             int(capabilities.max_bytes * MARGIN),
         )
         self._words = Redacted([api_key])
-        self._post = Lazily(
+        self._client = Lazily(
             lambda: _client(api_key, (base_url or BASE_URL).rstrip("/"), timeout_seconds)
         )
         self._writing = functools.lru_cache(maxsize=8)(self._write)
@@ -117,6 +118,12 @@ class SendGrid:
         writing = (self._writing if shared else self._write)(batch.content)
         work = parcels(batch, writing, self._cut)
         return Delivery(batch, work, self._begin, self._judge).run()
+
+    def account(self) -> Account:
+        """The plan's credits. Raises EspError."""
+        client = self._client()
+        answer = begin(lambda: client.get(sendgrid_account.PATH), self._seconds).answer()
+        return sendgrid_account.read(answer, self._words)
 
     def read_webhook(self, request: WebhookRequest) -> list[EspEvent]:
         """Verify, then translate. Raises WebhookRefused or WebhookNotConfigured."""
@@ -130,8 +137,8 @@ class SendGrid:
 
     def _begin(self, parcel: Parcel) -> Exchange:
         body = parcel.body()
-        post = self._post()  # not on the request's time
-        return begin(lambda: post(body), self._seconds)
+        client = self._client()  # not on the request's time
+        return begin(lambda: client.post(body), self._seconds)
 
     def _judge(self, answer: Answer, parcel: Parcel) -> Verdict:
         code = str(answer.status)
@@ -249,7 +256,14 @@ def _writing(content: Content, limit: int) -> Writing:
     return Writing(Envelope(_shared(content, with_keys), b"]}"), entries, alone)
 
 
-def _client(api_key: str, base_url: str, seconds: float) -> Callable[[bytes], Answer]:
+class _Client(NamedTuple):
+    """The SDK's client as two calls over our wire."""
+
+    post: Callable[[bytes], Answer]  #: of a mail
+    get: Callable[[str], Answer]  #: of a path
+
+
+def _client(api_key: str, base_url: str, seconds: float) -> _Client:
     """The SDK's own client gives address, version and credentials; the bytes go over our wire."""
     import sendgrid
 
@@ -257,8 +271,8 @@ def _client(api_key: str, base_url: str, seconds: float) -> Callable[[bytes], An
     headers = {**client.request_headers, "Content-Type": "application/json; charset=utf-8"}
     url = client.mail.send._build_url(None)  # noqa: SLF001 -- its public way is to make a request
     wire, path = Wire(base_url, seconds), urlsplit(url).path
-
-    def post(body: bytes) -> Answer:
-        return wire.request("POST", path, headers, body)
-
-    return post
+    prefix = path.removesuffix("/v3/mail/send")
+    return _Client(
+        post=lambda body: wire.request("POST", path, headers, body),
+        get=lambda wanted: wire.request("GET", prefix + wanted, client.request_headers, None),
+    )

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -114,11 +114,18 @@ class SesClient:
         headers = self._signature(credentials, self._region, url, day).headers(body, moment)
         return self._wire.request("POST", self._prefix + path, headers, body)
 
+    def get_account(self) -> Answer:
+        """GetAccount by the client."""
+        return self._by_client(self._client.get_account)
+
     def send_email(self, call: Mapping[str, Any]) -> Answer:
         """SendEmail by the client; the answer is judged as it came, not as the client reads it."""
+        return self._by_client(lambda: self._client.send_email(**call))
+
+    def _by_client(self, call: Callable[[], Any]) -> Answer:
         self._here.answer = None
         try:
-            self._client.send_email(**call)
+            call()
         except Exception:
             if self._here.answer is None:
                 raise

@@ -11,7 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 ANY = ("",)
 CORE = ("email_sender", "outbound", "feedback", "inbound", "list_manager")
 #: Pure policies: their state comes as arguments.
-_POLICY = ("services.esp", "services.esp_state", "database.models", "services.breaker")
+_POLICY = (
+    "services.account",
+    "services.esp",
+    "services.esp_state",
+    "database.models",
+    "services.breaker",
+)
 _WEB = (*CORE, "mail", "services.esp", "services.esp_manager", "database", "utils", "web")
 #: Room or module -> what it may import. The longest name that fits a module counts.
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {

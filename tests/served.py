@@ -58,3 +58,6 @@ class Caller:
     def post(self, path: str, body: object = None, **headers: str) -> Any:
         given = {"json": body} if body is not None else {}
         return self._client.post(path, headers=self._headers | headers, **given)
+
+    def patch(self, path: str, body: object) -> Any:
+        return self._client.patch(path, headers=self._headers, json=body)

@@ -1,10 +1,11 @@
 """ESPs over HTTP: how each stands and why, and an operator's pause and resume."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field
 
+from database.models import Lane
 from outbound.esp_control import EspControl, Status
 from utils.attributes import text
 from utils.errors import Invalid
@@ -33,6 +34,27 @@ class PauseIn(Body):
 
     reason: Annotated[str, AfterValidator(_reason)]
     until: Moment | None = Field(None, strict=False)
+    lane: Literal["campaign", "transactional"] | None = None
+
+
+class EspPatch(Body):
+    """What holds from the next claim on, in every process; null = as the settings say."""
+
+    priority: Annotated[int, Field(ge=1, le=1000)] | None = None
+    weight: Annotated[float, Field(ge=0, le=1000)] | None = None
+    daily_limit: Annotated[int, Field(ge=0, le=999_999_999)] | None = None
+    rate_per_second: Annotated[float, Field(gt=0, le=999_999)] | None = None
+
+
+class AccountOut(Answer):
+    """The ESP's own figures of our account, as far as it tells any."""
+
+    told_at: str | None
+    rate_per_second: float | None
+    quota: int | None
+    used: int | None
+    closed: str | None = Field(description="Why the ESP takes no mail of this account")
+    error: str | None = Field(description="Why the ESP did not tell its figures when last asked")
 
 
 class ResumeIn(OptionalBody):
@@ -75,6 +97,7 @@ class EspOut(Answer):
     remaining_today: int | None
     resets_at: str | None
     rate_per_second: float | None
+    account: AccountOut | None
     warmup: None = None
     events: EventsOut
     last_24h: None = None
@@ -120,7 +143,8 @@ def pause(path: EspPath, body: PauseIn) -> dict[str, Any]:
     until = body.until.timestamp() if body.until else None
     if until is not None and until <= house().clock():
         raise Invalid.of("until", "must be in the future")
-    _control().pause(path.name, by=actor(), reason=body.reason, until=until)
+    lane = Lane(body.lane) if body.lane else None
+    _control().pause(path.name, by=actor(), reason=body.reason, until=until, lane=lane)
     return _out(_control().status(path.name)).model_dump()
 
 
@@ -128,6 +152,18 @@ def pause(path: EspPath, body: PauseIn) -> dict[str, Any]:
 def resume(path: EspPath, body: ResumeIn) -> dict[str, Any]:
     """Let an ESP take mail again; also lifts a suspension that the ESP itself has ended."""
     _control().resume(path.name, by=actor(), reason=body.reason)
+    return _out(_control().status(path.name)).model_dump()
+
+
+@blueprint.patch("/esps/<string:name>", responses={200: EspOut})
+def change(path: EspPath, body: EspPatch) -> dict[str, Any]:
+    """Change how an ESP is used while everything runs; what is left out stays."""
+    changes = body.model_dump(include=body.model_fields_set)
+    if not changes:
+        raise Invalid.of("body", "give priority, weight, daily_limit or rate_per_second")
+    if "rate_per_second" in changes:
+        changes["rate"] = changes.pop("rate_per_second")
+    _control().override(path.name, changes, by=actor())
     return _out(_control().status(path.name)).model_dump()
 
 
@@ -156,14 +192,24 @@ def _out(status: Status) -> EspOut:
         paused_by=status.paused_by, state=state.breaker.state,
         priority=policy.priority if policy else None, weight=policy.weight if policy else None,
         reputation=status.reputation, daily_limit=status.daily_limit,
-        limit_source="settings" if status.daily_limit is not None else None,
+        limit_source=status.limit_source,
         sent_today=status.record.used_today, remaining_today=status.remaining_today,
         resets_at=moment(status.resets_at),
-        rate_per_second=policy.limits.rate if policy else None,
+        rate_per_second=status.limits.rate if status.limits else None, account=_account(status),
         events=_events(status),
         last_error=_error(status),
         next_probe_at=None if state.breaker.state == "closed"
         else moment(state.breaker.next_probe_at),
+    )  # fmt: skip
+
+
+def _account(status: Status) -> AccountOut | None:
+    its = status.record.state.account
+    if not its.asked_at:
+        return None
+    return AccountOut(
+        told_at=moment(its.told_at or None), rate_per_second=its.rate, quota=its.quota,
+        used=its.used if its.told_at else None, closed=its.closed or None, error=its.error or None,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from tests.served import READ, Caller, app_of, house_of
 SHAPE = {
     "name", "configured", "eligible", "why_not", "until", "paused_by", "state", "priority",
     "weight", "reputation", "daily_limit", "limit_source", "sent_today", "remaining_today",
-    "resets_at", "rate_per_second", "warmup", "events", "last_24h", "last_error", "next_probe_at",
+    "resets_at", "rate_per_second", "account", "warmup", "events", "last_24h", "last_error",
+    "next_probe_at",
 }  # fmt: skip
 
 
@@ -127,6 +128,70 @@ def test_resume_lifts_a_suspension_with_a_line_that_names_the_actor(served: Serv
     assert line["why"] == "suspension lifted by ops: they wrote it is over"
 
 
+def test_an_operator_changes_how_an_esp_is_used_while_everything_runs(served: Served) -> None:
+    changed = served.api.patch("/esps/ses", {"priority": 1, "weight": 3, "rate_per_second": 7.5})
+    assert (changed.json["priority"], changed.json["weight"]) == (1, 3)
+    assert changed.json["rate_per_second"] == 7.5
+    limited = served.api.patch("/esps/sendgrid", {"daily_limit": 4}).json
+    assert (limited["daily_limit"], limited["remaining_today"]) == (4, 4)
+
+    other = homes.enter(Database(str(served.database.url.render_as_string(False))))
+    campaign = other.launch()
+    other.drain(campaign)
+
+    assert (len(other.esps["sendgrid"].taken), len(other.esps["ses"].taken)) == (3, 7)
+    back = served.api.patch("/esps/sendgrid", {"daily_limit": None}).json
+    assert back["daily_limit"] == 100
+    log = [line["why"] for line in served.api.get("/esps/sendgrid/log").json["items"]]
+    assert log == ["by ops: daily_limit as set", "by ops: daily_limit 4"]
+    other.db.dispose()
+
+
+@pytest.mark.parametrize(
+    "name,body,status",
+    [
+        ("mailgun", {"weight": 1}, 404),
+        ("ses", {}, 422),
+        ("ses", {"weight": -1}, 422),
+        ("ses", {"priority": 0}, 422),
+        ("ses", {"priority": 1.5}, 422),
+        ("ses", {"rate_per_second": 0}, 422),
+        ("ses", {"daily_limit": "none"}, 422),
+        ("ses", {"rate": 3}, 422),
+        ("ses", {"daily_limit": True}, 422),
+    ],
+)
+def test_bad_changes_change_nothing(
+    sqlite_url: str, name: str, body: dict[str, object], status: int
+) -> None:
+    served = Served(sqlite_url)
+    before = served.esp("ses")
+    assert served.api.patch(f"/esps/{name}", body).status_code == status
+    assert served.esp("ses") == before
+    served.database.dispose()
+
+
+def test_a_pause_may_be_for_one_lane(served: Served) -> None:
+    paused = served.api.post("/esps/sendgrid/pause", {"reason": "x", "lane": "transactional"}).json
+    assert (paused["eligible"], paused["paused_by"]) == (True, "ops")
+    paused = served.api.post("/esps/sendgrid/pause", {"reason": "x", "lane": "campaign"}).json
+    assert (paused["eligible"], paused["why_not"]) == (False, "paused: x")
+
+
+def test_the_esps_own_figures_are_shown_beside_ours(served: Served) -> None:
+    from services.account import Account
+    from tests.outbound.test_accounts import watch
+
+    accounts, _ = watch(served.home, Account(rate=14.0, quota=60, used=25))
+    accounts.refresh()
+    ses = served.esp("ses")
+    assert (ses["daily_limit"], ses["limit_source"], ses["remaining_today"]) == (60, "esp", 35)
+    assert ses["rate_per_second"] == 14
+    account = ses["account"]
+    assert isinstance(account, dict)
+    assert (account["quota"], account["used"], account["error"]) == (60, 25, None)
+
+
 def test_resuming_what_is_not_stopped_changes_nothing(served: Served) -> None:
     assert served.api.post("/esps/ses/resume").status_code == 200
     assert served.api.get("/esps/ses/log").json["items"] == []
@@ -138,11 +203,11 @@ def test_resuming_what_is_not_stopped_changes_nothing(served: Served) -> None:
         ("/esps/mailgun/pause", {"reason": "x"}, 404),
         ("/esps/mailgun/resume", None, 404),
         ("/esps/ses/pause", {}, 422),
+        ("/esps/ses/pause", {"reason": "x", "lane": "both"}, 422),
         ("/esps/ses/pause", {"reason": " "}, 422),
         ("/esps/ses/pause", {"reason": "x", "until": "2001-01-01T00:00:00Z"}, 422),
         ("/esps/ses/pause", {"reason": "x", "until": 5}, 422),
         ("/esps/ses/pause", {"reason": "x", "until": "tomorrow"}, 422),
-        ("/esps/ses/pause", {"reason": "x", "lane": "campaign"}, 422),
         ("/esps/ses/pause", None, 415),
     ],
 )
