@@ -121,9 +121,9 @@ class Stage:
         self._until(actor, lambda: self.call("GET", "/health").status == 200)
         return actor
 
-    def start_worker(self) -> Actor:
-        """A worker beside the service."""
-        return self._start("worker", "-m", "flask", "--app", "app", "worker")
+    def start_worker(self, name: str = "worker") -> Actor:
+        """A worker beside the service; several have several names."""
+        return self._start(name, "-m", "flask", "--app", "app", "worker")
 
     def start(self, *, simulator: tuple[str, ...] = ()) -> None:
         """Everything, in order."""
