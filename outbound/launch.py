@@ -12,10 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from database import audience, campaigns, sends
+from database import audience, building, campaigns
 from database.engine import Database
 from database.models import CampaignKind, CampaignStatus, Phase
-from database.segment_sql import Condition, condition
+from database.segment_sql import Condition
 from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
@@ -139,7 +139,7 @@ class Launcher:
         now = self._clock()
         row = self._row(draft, now)
         compiled = checked(self._composer, row)
-        people = self._people(row, now)
+        people = building.people_of(row, now, sqlite=self._db.is_sqlite)
         with self._db.read() as connection:
             size = audience.count(connection, people)
             if not size:
@@ -200,36 +200,15 @@ class Launcher:
         topic = wanted if isinstance(wanted, str) and wanted not in self._saved.rules else None
         return rule, topic
 
-    def _people(self, row: Mapping[Any, Any], now: float) -> Condition | None:
-        """Who is meant, beside being active: the segment, less those who opted out of its topic."""
-        sqlite = self._db.is_sqlite
-        rules = []
-        if row["segment"] is not None:
-            rules.append(condition(row["segment"], now=now, sqlite=sqlite))
-        if row["topic"] is not None:
-            rules.append(audience.not_opted_out(row["topic"], sqlite=sqlite))
-        return sa.and_(*rules) if rules else None
-
     # --- build -------------------------------------------------------------------------------
 
     def build(self, campaign_id: int, *, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Make the campaign's rows in slices; nothing is claimed before the last. Running it again,
         or twice at once, makes no row twice. Returns whether all are made."""
         while not stopping():
-            if self._db.transact(lambda connection: self._build_slice(connection, campaign_id)):
+            if self._db.transact(lambda c: building.build_slice(c, campaign_id, self._clock())):
                 return True
         return False
-
-    def _build_slice(self, connection: sa.Connection, campaign_id: int) -> bool:
-        row = campaigns.lock_building(connection, campaign_id)
-        if row is None:
-            return True
-        after, last = row["build_cursor"], row["max_subscriber_id"]
-        upto = min(after + campaigns.SLICE, last)
-        people = self._people(row, row["launched_at"])
-        sends.build(connection, campaign_id, people, after, upto, self._clock())
-        campaigns.built(connection, campaign_id, upto, last)
-        return bool(upto >= last)
 
 
 _ANSWER = ("campaign_id", "status", "audience", "warnings")
