@@ -24,7 +24,7 @@ _SHORTEST_SECRET = 8
 def completed(service: Service, mail: Mail, esps: Sequence[EspSection]) -> dict[str, Section]:
     """The sections with every default that depends on another setting, by their names."""
     sandbox = service.mode == "sandbox"
-    rehearsal = sandbox or all(is_loopback(esp.base_url) for esp in esps if esp.configured)
+    rehearsal = sandbox or all(is_loopback(esp.reached_at) for esp in esps if esp.configured)
     return {
         "service": _service(service),
         "mail": _mail(mail) if rehearsal else mail,
@@ -75,7 +75,7 @@ def _mail(mail: Mail) -> Mail:
 
 def _esp(esp: E, *, sandbox: bool) -> E:
     """Rate, then batch: a batch is at most one second's rate and at most the ESP's maximum."""
-    loopback = sandbox or is_loopback(esp.base_url)
+    loopback = sandbox or is_loopback(esp.reached_at)
     left_empty = esp.rate_per_second is None
     rate = esp.rate_per_second or (float("inf") if loopback else esp.facts.default_rate)
     finite = rate if rate is not None and rate != float("inf") else None
@@ -107,6 +107,9 @@ def simulated(
             "topic_arns": (ses["topic_arn"],),
             "certificate_pem": ses["certificate_pem"],
             "sns_endpoint_url": url,
+            "smtp_host": ses["smtp_host"],
+            "smtp_port": ses["smtp_port"],
+            "smtp_starttls": "1",
         },
         "postmark": {
             "api_key": SecretStr(postmark["server_token"]),

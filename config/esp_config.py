@@ -1,7 +1,7 @@
 """Each ESP's own maxima and our defaults for it, as data with their sources. Decides nothing."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -63,3 +63,10 @@ ESP_FACTS: Mapping[str, EspFacts] = MappingProxyType(
         ),
     }
 )
+
+#: SES over SMTP: one message a transaction, 40 MB of it ("Service quotas in Amazon SES": SESv2 API
+#: and SMTP). It is the same account with the same rate.
+SES_SMTP_FACTS = replace(
+    ESP_FACTS["ses"],
+    max_messages=1, max_bytes=40 * MEGABYTE, max_slot_bytes=None, default_batch_size=1,
+)  # fmt: skip

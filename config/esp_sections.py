@@ -159,7 +159,7 @@ class Ses(EspSection):
         "connections. SMTP needs the two keys: its password is derived from them."
     )  # fmt: skip
     smtp_host: OptionalHost = setting(
-        "SES_SMTP_HOST", "", "Empty: email-smtp.<AWS_REGION>.amazonaws.com."
+        "SES_SMTP_HOST", "", "Empty: the region's own, like email-smtp.us-east-1.amazonaws.com."
     )
     smtp_port: Annotated[int, BeforeValidator(whole(1, 65535))] = setting(
         "SES_SMTP_PORT", 587, "25, 587 and 2587 speak STARTTLS; 465 and 2465 TLS."

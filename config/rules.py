@@ -15,6 +15,7 @@ Parts = Mapping[type[Section], Section | None]
 SANDBOX_IGNORES = (
     "SENDGRID_API_KEY", "SENDGRID_BASE_URL", "SENDGRID_WEBHOOK_PUBLIC_KEY",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "SES_ENABLED", "SES_ENDPOINT_URL",
+    "SES_SMTP_HOST", "SES_SMTP_PORT", "SES_SMTP_STARTTLS",
     "SES_SNS_TOPIC_ARNS", "SES_SNS_CERT_FILE", "SES_SNS_ENDPOINT_URL",
     "POSTMARK_API_KEY", "POSTMARK_BASE_URL",
     "POSTMARK_WEBHOOK_USERNAME", "POSTMARK_WEBHOOK_PASSWORD",
@@ -26,10 +27,6 @@ NOT_AVAILABLE = {
     "SENDGRID_WARMUP_START": "",
     "SES_WARMUP_START": "",
     "POSTMARK_WARMUP_START": "",
-    "SES_TRANSPORT": "api",
-    "SES_SMTP_HOST": "",
-    "SES_SMTP_PORT": "587",
-    "SES_SMTP_STARTTLS": "1",
     "INBOUND_SECRET": "",
     "DNS_RESOLVERS": "",
 }
@@ -65,7 +62,7 @@ def between(parts: Parts, values: Mapping[str, str]) -> list[Problem]:
     that another mistake beside them hides none; a section that could not be read is left out."""
     alone = [
         *_databases(values), *_live_needs_an_esp(values), *_aws_pair(values),
-        *_certificate(values), *_webhook_pairs(values),
+        *_certificate(values), *_webhook_pairs(values), *_smtp(values),
     ]  # fmt: skip
     return [*alone, *(problem for part in parts.values() for problem in _of_section(part, parts))]
 
@@ -170,6 +167,22 @@ def _leases(sending: Sending, parts: Parts) -> list[Problem]:
 def _aws_pair(values: Mapping[str, str]) -> Iterable[Problem]:
     halves = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     yield from _halves(values, *halves)
+
+
+#: docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
+_STARTTLS_PORTS, _TLS_PORTS = ("25", "587", "2587"), ("465", "2465")
+
+
+def _smtp(values: Mapping[str, str]) -> Iterable[Problem]:
+    if values.get("SES_TRANSPORT", "").lower() != "smtp":
+        return
+    if "AWS_ACCESS_KEY_ID" not in values and values.get("SES_ENABLED") == "1":
+        words = "smtp needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: SES takes no role's keys"
+        yield Problem("SES_TRANSPORT", words)
+    port, starttls = values.get("SES_SMTP_PORT", "587"), values.get("SES_SMTP_STARTTLS", "1")
+    if (port in _TLS_PORTS and starttls == "1") or (port in _STARTTLS_PORTS and starttls == "0"):
+        words = f"must be {1 - int(starttls)} with port {port}, or take another SES_SMTP_PORT"
+        yield Problem("SES_SMTP_STARTTLS", words)
 
 
 def _certificate(values: Mapping[str, str]) -> Iterable[Problem]:

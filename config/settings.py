@@ -130,7 +130,7 @@ class Settings(BaseModel):
     def on_loopback(self) -> bool:
         """Whether every ESP that mail may go to is on this machine."""
         used = [esp for esp in self.esps.values() if esp.configured]
-        return self.is_sandbox or all(is_loopback(esp.base_url) for esp in used)
+        return self.is_sandbox or all(is_loopback(esp.reached_at) for esp in used)
 
     @property
     def not_ready(self) -> tuple[Problem, ...]:

@@ -66,12 +66,13 @@ class Exchange:
         self._trouble: BaseException | None = None
         self._done.acquire()
 
-    def may_write(self, sock: socket.socket | None) -> None:
-        """Called before bytes are written; raises when nobody waits any more."""
+    def may_write(self, sock: socket.socket | None, *, last: bool = True) -> None:
+        """Called before bytes are written; raises when nobody waits any more. Until the `last`
+        ones it is certain that nothing was accepted."""
         with self._guard:
             if self._given_up:
                 raise _TooLateError
-            self._written = True
+            self._written = self._written or last
             self._socket = sock
 
     def broke(self) -> None:
@@ -121,6 +122,11 @@ class _Here(threading.local):
 
 
 _here = _Here()
+
+
+def current() -> Exchange | None:
+    """The exchange whose job runs on this thread."""
+    return _here.exchange
 
 
 class _Thread(threading.Thread):

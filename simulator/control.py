@@ -48,7 +48,7 @@ def health(state: State, _request: Request) -> Answer:
 
 
 def show_keys(state: State, _request: Request) -> Answer:
-    return answer(200, state.keys.published(state.url))
+    return answer(200, state.keys.published(state.url, state.smtp))
 
 
 def order_fault(state: State, request: Request) -> Answer:

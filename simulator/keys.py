@@ -41,8 +41,9 @@ class Keys:
     def dump(self) -> bytes:
         return orjson.dumps(asdict(self))
 
-    def published(self, url: str) -> Json:
-        """What a product needs to talk to the three accounts, and nothing that signs webhooks."""
+    def published(self, url: str, smtp: tuple[str, int]) -> Json:
+        """What a product needs to talk to the three accounts, and nothing that signs webhooks.
+        `smtp`: host and port; the password is derived from the secret key."""
         return {
             "sendgrid": {
                 "base_url": url,
@@ -57,6 +58,8 @@ class Keys:
                 "topic_arn": self.topic_arn,
                 "certificate_pem": self.ses_certificate_pem,
                 "certificate_url": f"{url}/{self.ses_certificate_name}",
+                "smtp_host": smtp[0],
+                "smtp_port": smtp[1],
             },
             "postmark": {
                 "base_url": url,

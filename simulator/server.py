@@ -2,13 +2,13 @@
 
 import ipaddress
 import socket
-import struct
 import sys
 import threading
 import traceback
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,8 @@ from simulator import control, sabotage
 from simulator.courier import Courier
 from simulator.esps import find
 from simulator.faults import DOOR, WIRE, Fault
+from simulator.ses_smtp_session import Session
+from simulator.slam import reset_on_close
 from simulator.state import State
 from simulator.visits import Readers
 from simulator.webhooks import VOICES, Teller
@@ -38,13 +40,17 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = BACKLOG
 
-    def __init__(self, address: tuple[str, int], state: State) -> None:
+    def __init__(
+        self, address: tuple[str, int], state: State,
+        talk: type[BaseRequestHandler] | None = None,
+    ) -> None:  # fmt: skip
+        """`talk`: what is spoken on a connection; HTTP unless something else is named."""
         self.state = state
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        super().__init__(address, Handler)
+        super().__init__(address, talk or Handler)
 
     def server_bind(self) -> None:
         """Bind without the reverse look-up of the host's name, which may wait for a resolver."""
@@ -70,7 +76,7 @@ class Server(ThreadingHTTPServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         if not self.state.faults.refuses_all():
             return True
-        _linger_off(request)
+        reset_on_close(request)
         return False
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
@@ -206,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
     def _slam(self) -> NoReturn:
         """Close with a reset instead of a farewell, as a crashing host would."""
         self.close_connection = True
-        _linger_off(self.connection)
+        reset_on_close(self.connection)
         # The parsing side holds the socket too; shutting both files lets the reset go out now.
         with suppress(OSError):
             self.rfile.close()
@@ -215,34 +221,30 @@ class Handler(BaseHTTPRequestHandler):
         raise ConnectionAbortedError
 
 
-def _linger_off(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
 class Running:
     """A started simulator: its address, its parts, and the way to stop it."""
 
-    def __init__(self, server: Server, couriers: list[Courier], url: str) -> None:
-        self.url, self.state = url, server.state
-        self._server, self._couriers = server, couriers
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(STOP_SECONDS,), daemon=True
-        )
-        self._thread.start()
+    def __init__(self, servers: list[Server], couriers: list[Courier], url: str) -> None:
+        """The first of the servers speaks HTTP."""
+        self.url, self.state = url, servers[0].state
+        self._servers, self._couriers = servers, couriers
+        for server in servers:
+            threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), daemon=True).start()
         for courier in couriers:
             courier.start()
 
     @property
     def port(self) -> int:
-        return self._server.server_port
+        return self._servers[0].server_port
 
     def stop(self) -> None:
         """Stop listening and posting; what is not told yet waits in the outbox."""
-        self._server.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.hang_up()
+        for server in self._servers:
+            server.stopping.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+            server.hang_up()
         for courier in self._couriers:
             courier.stop()
         for courier in self._couriers:
@@ -277,4 +279,17 @@ def start(
     server = Server((host, port), state)
     shown = f"[{host}]" if ":" in host else host
     state.url = f"http://{shown}:{server.server_port}"
-    return Running(server, [*(Teller(state, esp) for esp in VOICES), Readers(state)], state.url)
+    couriers = [*(Teller(state, esp) for esp in VOICES), Readers(state)]
+    return Running([server, _smtp_server(host, state)], couriers, state.url)
+
+
+def _smtp_server(host: str, state: State) -> Server:
+    """SES' SMTP interface: on a free port, and on the same one again after a restart."""
+    port = int(state.log.get("smtp_port") or 0)
+    try:
+        server = Server((host, port), state, Session)
+    except OSError:  # somebody else has it now
+        server = Server((host, 0), state, Session)
+    state.log.put("smtp_port", str(server.server_port).encode())
+    state.smtp = (host, server.server_port)
+    return server

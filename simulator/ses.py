@@ -53,7 +53,7 @@ def refusal(kind: str, _fault: Fault, state: State, request: Request) -> Answer:
         "throttle": (429, "TooManyRequestsException", RATE),
         "bad_key": (403, "UnrecognizedClientException", BAD_TOKEN),
         "suspended": (400, "SendingPausedException", PAUSED),
-        "unverified_sender": (400, "MessageRejected", _unverified(state, _sender_of(request))),
+        "unverified_sender": (400, "MessageRejected", unverified(state, _sender_of(request))),
         "payload_too_large": (413, "RequestEntityTooLargeException", TOO_LARGE),
         "quota": (400, "LimitExceededException", QUOTA),
     }[kind]
@@ -67,7 +67,8 @@ def _sender_of(request: Request) -> str:
         return ""
 
 
-def _unverified(state: State, identity: str) -> str:
+def unverified(state: State, identity: str) -> str:
+    """Who may not send, in the words of both transports."""
     return (
         "Email address is not verified. The following identities failed the check in region "
         f"{state.keys.ses_region.upper()}: {identity}"
@@ -88,7 +89,7 @@ def send_bulk(state: State, request: Request) -> Answer:
         return _error(wrong.status, wrong.code, str(wrong))
     limits = state.meters.limits[NAME]
     if not limits.sender_allowed(call.sender):
-        return _error(400, "MessageRejected", _unverified(state, call.sender))
+        return _error(400, "MessageRejected", unverified(state, call.sender))
     bad = next((e.error for e in call.entries if e.status == "INVALID_PARAMETER"), None)
     if bad is not None and limits.bad_address == "call":
         return _error(400, "BadRequestException", bad)
@@ -120,7 +121,7 @@ def _hold(state: State, entries: list[Entry], fail_every: int) -> list[Entry]:
 
 
 def _take_bulk(state: State, shared: Json, entries: list[Entry]) -> Answer:
-    ids = iter(_accept(state, shared, [entry.row for entry in entries if entry.row is not None]))
+    ids = iter(accept(state, shared, [entry.row for entry in entries if entry.row is not None]))
     results = [
         {"Status": entry.status, "Error": entry.error}
         if entry.row is None
@@ -130,7 +131,8 @@ def _take_bulk(state: State, shared: Json, entries: list[Entry]) -> Answer:
     return answer(200, {"BulkEmailEntryResults": results})
 
 
-def _accept(state: State, shared: Json, rows: list[Accepted]) -> list[str]:
+def accept(state: State, shared: Json, rows: list[Accepted]) -> list[str]:
+    """Take messages; their ids."""
     if not rows:
         return []
     if state.meters.limits[NAME].suppression:
@@ -158,7 +160,7 @@ def send(state: State, request: Request) -> Answer:
     except rules.CallRefusedError as wrong:
         return _error(wrong.status, wrong.code, str(wrong))
     if not state.meters.limits[NAME].sender_allowed(single.sender):
-        return _error(400, "MessageRejected", _unverified(state, single.sender))
+        return _error(400, "MessageRejected", unverified(state, single.sender))
     with state.log.lock:
         room, quota = state.meters.room(NAME), state.meters.quota_left(NAME)
         if quota is not None and quota <= 0:
@@ -166,7 +168,7 @@ def send(state: State, request: Request) -> Answer:
         if room is not None and room <= 0:
             return _error(429, "TooManyRequestsException", RATE)
         row = single.row._replace(body=single.raw)
-        return answer(200, {"MessageId": _accept(state, body, [row])[0]})
+        return answer(200, {"MessageId": accept(state, body, [row])[0]})
 
 
 def get_account(state: State, request: Request) -> Answer:

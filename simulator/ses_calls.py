@@ -71,7 +71,7 @@ def _entry(entry: Json, tags: dict[str, str], template: rules.Template, defaults
         return Entry("INVALID_PARAMETER", str(problem))
     failure = rules.missing(template, defaults, values)
     headers = entry.get("ReplacementHeaders")
-    return Entry("SUCCESS", row=_row(people, tags | own_tags, failure, values, headers))
+    return Entry("SUCCESS", row=row(people, tags | own_tags, failure, values, headers))
 
 
 def read_single(call: Json) -> Single:
@@ -99,7 +99,7 @@ def read_single(call: Json) -> Single:
     wrong = _recipients_problem(people)
     if wrong:
         raise BadRequestError(wrong)
-    return Single(sender, _row(people, tags, failure, values, None), raw)
+    return Single(sender, row(people, tags, failure, values, None), raw)
 
 
 def _mime(raw: bytes) -> Json:
@@ -125,9 +125,10 @@ def _recipients_problem(people: list[str]) -> str | None:
     return None
 
 
-def _row(
-    people: list[str], tags: dict[str, str], failure: str, values: Json, headers: Json
-) -> Accepted:
+def row(
+    people: list[str], tags: dict[str, str], failure: str = "", values: Json = None,
+    headers: Json = None,
+) -> Accepted:  # fmt: skip
     """One message; SES reports on all its recipients together, the log keeps the first."""
     address = canonical(split(people[0])[1])
     extra: Json = {"to": people, "tags": tags}

@@ -85,7 +85,7 @@ def _raw_mail(state: State, message: Stored) -> Mail:
     parts = {}
     for kind in ("html", "plain"):
         part = mime.get_body((kind,))
-        parts[kind] = part.get_content() if part is not None else ""
+        parts[kind] = _lines(part.get_content()) if part is not None else ""
     return Mail(
         sender=message.content.get("FromEmailAddress", ""),
         to=", ".join(message.extra["to"]),
@@ -96,6 +96,11 @@ def _raw_mail(state: State, message: Stored) -> Mail:
         headers={k: str(v) for k, v in mime.items() if not k.lower().startswith("x-ses-")},
         tags=message.extra["tags"],
     )
+
+
+def _lines(text: str) -> str:
+    """Text as a reader sees it: in lines, of which the last one needs no end."""
+    return text.replace("\r\n", "\n").removesuffix("\n")
 
 
 def owns(message: Stored, kind: str) -> bool | None:

@@ -96,6 +96,7 @@ class State:
         self.webhooks.change(orjson.loads(self.log.get("webhooks") or b"{}"))
         self.faults = Faults()
         self.url = ""
+        self.smtp = ("", 0)  # host and port of SES' SMTP interface
         self.apply()
 
     def apply(self) -> None:

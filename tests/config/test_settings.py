@@ -142,7 +142,7 @@ MISTAKES = [
     ("POSTMARK_DAILY_LIMIT", "esp"),
     ("SES_BATCH_SIZE", "0"), ("POSTMARK_RATE_PER_SECOND", "0"), ("SES_RATE_PER_SECOND", "fast"),
     ("SES_PRIORITY", "0"), ("SES_WEIGHT", "-1"), ("SES_TIMEOUT_SECONDS", "0.5"),
-    ("SES_TRANSPORT", "smtp"), ("SES_SMTP_HOST", "smtp.example.com"),
+    ("SES_TRANSPORT", "fax"),
     ("SES_WARMUP_START", "2026-11-01"),
     ("INBOUND_SECRET", "e5" * 16), ("DNS_RESOLVERS", "9.9.9.9"), ("ON_SUSPENSION", "maybe"),
     ("SES_CONFIGURATION_SET", "a b"), ("POSTMARK_MESSAGE_STREAM", "ü"),
@@ -193,7 +193,7 @@ def test_each_mistake_of_live_mode_is_named(name: str, value: str) -> None:
 def test_all_mistakes_are_reported_together_in_the_order_of_the_page() -> None:
     found = problems(
         {
-            "MODE": "live", "POSTMARK_API_KEY": "your_key_here", "SES_TRANSPORT": "smtp",
+            "MODE": "live", "POSTMARK_API_KEY": "your_key_here", "SES_TRANSPORT": "fax",
             "PORT": "x", "SENDGRID_DAILY_LIMIT": "many", "MAIL_FROM": "news",
         }
     )  # fmt: skip
@@ -363,6 +363,7 @@ PUBLISHED = {
     "ses": {
         "access_key_id": "AKIA", "secret_access_key": "s", "region": "eu-west-1",
         "topic_arn": "arn", "certificate_pem": "pem",
+        "smtp_host": "127.0.0.1", "smtp_port": 2525,
     },
     "postmark": {"server_token": "t", "webhook_username": "u", "webhook_password": "p"},
 }  # fmt: skip
@@ -373,6 +374,7 @@ def test_the_simulators_keys_put_all_three_esps_in_place() -> None:
     found = settings(SES_PRIORITY="7").with_simulator(url, PUBLISHED)
     assert all(esp.configured and esp.base_url == url for esp in found.esps.values())
     assert (found.ses.region, found.ses.priority) == ("eu-west-1", 7)
+    assert (found.ses.smtp_host, found.ses.smtp_port) == ("127.0.0.1", 2525)
     assert found.postmark.webhook_logins[0][0] == "u"
     assert found.not_ready == ()
 

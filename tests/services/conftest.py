@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.services.esp_contract")
+pytest.register_assert_rewrite("tests.services.esp_contract", "tests.services.ses_contract")

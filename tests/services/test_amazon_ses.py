@@ -35,62 +35,27 @@ from services.ses_template import InlineTemplate, address
 from services.sns import Topics
 from simulator import Running, sns
 from simulator.wire import Json
-from tests.services.esp_contract import EspContract, capabilities, content, kinds, people
+from tests.services.esp_contract import capabilities, content, kinds, people
 from tests.services.scripted_server import Peer, ScriptedServer, answering
+from tests.services.ses_contract import SesContract
 
 KEYS = AwsKeys("AKIAEXAMPLE", "secret")
 
 
-class TestAmazonSes(EspContract):
-    name = "ses"
-    forged, unreadable = 403, 503
-
+class TestAmazonSes(SesContract):
     def make(self, simulator: Running, **changes: Any) -> Esp:
-        keys = simulator.state.keys
-        topics = Topics((keys.topic_arn,), keys.ses_certificate_pem, simulator.url)
-        aws = AwsKeys(keys.ses_access_key_id, keys.ses_secret_access_key)
-        trusted = topics if changes.pop("webhooks", True) else None
+        trusted = self.topics(simulator) if changes.pop("webhooks", True) else None
         url = changes.pop("base_url", simulator.url)
         settings = {"capabilities": capabilities(self.name)} | changes
         return AmazonSes(
-            keys=aws, region=keys.ses_region, endpoint_url=url, topics=trusted, **settings
-        )
+            keys=self.keys(simulator), region=simulator.state.keys.ses_region, endpoint_url=url,
+            topics=trusted, **settings,
+        )  # fmt: skip
 
     def with_wrong_key(self, simulator: Running) -> tuple[Esp, str]:
         aws = AwsKeys(simulator.state.keys.ses_access_key_id, "wrong/secret")
         esp = AmazonSes(capabilities(self.name), keys=aws, endpoint_url=simulator.url)
         return esp, "wrong/secret"
-
-    def check_sender(self, shown: str, name: str) -> None:
-        seen, email = parseaddr(shown)
-        assert (str(make_header(decode_header(seen))), email) == (name, "news@example.com")
-
-    def signed(self, simulator: Running, told: Json) -> WebhookRequest:
-        return WebhookRequest(
-            *sns.notification(
-                simulator.state, orjson.dumps(told)[:16], orjson.dumps(told).decode(), 0
-            )
-        )
-
-    def forgeries(self, good: WebhookRequest) -> list[WebhookRequest]:
-        call = orjson.loads(good.body)
-        changes: tuple[Json, ...] = (
-            {"Message": "{}"}, {"Signature": "!"}, {"Signature": "AAAA"}, {"Signature": None},
-            {"SignatureVersion": "3"}, {"SignatureVersion": None}, {"Type": "Other"},
-            {"TopicArn": "arn:aws:sns:us-east-1:999999999999:ses-events"}, {"TopicArn": None},
-            {"MessageId": "other"}, {"MessageId": None}, {"Subject": None}, {"Timestamp": 3},
-        )  # fmt: skip
-        return [WebhookRequest(good.headers, orjson.dumps(call | change)) for change in changes]
-
-    def a_delivery(self) -> Json:
-        return {
-            "eventType": "Delivery",
-            "mail": {
-                "messageId": "0100018f-abc", "destination": ["ann@x.example"],
-                "tags": {"send_id": ["s1"]}, "timestamp": "2026-01-01T00:00:00.000Z",
-            },
-            "delivery": {"timestamp": "2026-01-01T00:00:02Z", "smtpResponse": "250 ok"},
-        }  # fmt: skip
 
     @pytest.mark.parametrize("version", ["1", "2"])
     def test_both_versions_of_the_signature_are_believed(
