@@ -48,6 +48,8 @@ from web import (
     metrics,
     openapi,
     sandbox,
+    send_email,
+    sends,
     subscribers,
     tracking,
     webhooks,
@@ -56,7 +58,8 @@ from web.context import House
 
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
-    campaigns.blueprint, subscribers.blueprint, esps.blueprint, health.blueprint,
+    campaigns.blueprint, send_email.blueprint, sends.blueprint, subscribers.blueprint,
+    esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

@@ -7,24 +7,25 @@ next one begins, so that a crash between any two of them loses nobody and mails 
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from database import campaigns, sends
+from database import campaigns, sends, transactional
 from database import esp_performance as performance
 from database.engine import Database, DatabaseUnavailable
-from database.models import CampaignKind, CampaignStatus, Lane, SendStatus
+from database.models import CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
 from mail.message import Message
-from outbound.batches import Claim, Parcel, records_of
+from outbound.batches import Claim, Parcel
+from outbound.choice import Chooser
 from outbound.composer import Composer, Render, Rendered, Unrenderable
 from services import esp_manager, settling
 from services.esp import Batch, Call, InDoubt, Report
-from services.esp_manager import EspManager, Plan, Record
+from services.esp_manager import EspManager
 from services.esp_state import EspState
 
 log = logging.getLogger(__name__)
@@ -64,15 +65,18 @@ class EmailSender:
         self._db = database
         self._manager = manager
         self._composer = composer
+        self._chooser = Chooser(manager)
         self._options = options or Options()
         self._clock = clock
         self._pool = ThreadPoolExecutor(thread_name_prefix="esp")
 
     def drain(
-        self, campaign_id: int, *, seconds: float, stopping: Callable[[], bool] = lambda: False
-    ) -> float | None:
-        """Send the campaign's queued sends for up to `seconds`. Returns when to come back, as
-        Unix seconds (infinity: when an operator acts); None = nothing is left to claim."""
+        self, campaign_id: int, *, seconds: float, stopping: Callable[[], bool] = lambda: False,
+        patience: float = PATIENCE_SECONDS,
+    ) -> float | None:  # fmt: skip
+        """Send the campaign's queued sends for up to `seconds`, waiting up to `patience` seconds
+        at a time. Returns when to come back, as Unix seconds (infinity: when an operator acts);
+        None = nothing is left to claim."""
         end = time.monotonic() + seconds
         while not stopping() and time.monotonic() < end:
             step = self.step(campaign_id)
@@ -82,7 +86,7 @@ class EmailSender:
                 self._db.transact(lambda c: campaigns.finish(c, campaign_id, self._clock()))
                 return None
             wait = step.wait_until - self._clock()
-            if wait > PATIENCE_SECONDS:
+            if wait > patience:
                 return step.wait_until
             time.sleep(max(0.01, wait))
         return self._clock()
@@ -115,38 +119,13 @@ class EmailSender:
             campaign = campaigns.brief(connection, campaign_id)
             if campaign is None or campaign.status != CampaignStatus.SENDING:
                 return [], _nothing, None
-            wanted = min(self._manager.claim_size(), campaign.n_queued)
-            lane = _lane_of(campaign)
-            records = records_of(performance.lock(connection, self._manager.names, now))
-            plan = self._manager.plan(records, wanted, lane, now, campaign.options.get("esp"))
-            if len(plan.chosen) == 0:
-                return [], _nothing, _comeback(plan) if wanted else None
-            picked = sends.pick(connection, campaign_id, len(plan.chosen))
             lease = Lease(campaign_id, secrets.token_hex(8), now + self._options.lease_seconds)
-            claims = self._reserve(connection, lease, plan, picked, records, lane, now=now)
+            claims, wait_until = self._chooser.choose(connection, campaign, lease, now)
             if not claims:
-                return [], _nothing, None
+                return [], _nothing, wait_until
             return claims, self._composer.compose(connection, campaign_id, campaign.nonce), None
 
         return self._db.transact(claim, durable=False)
-
-    def _reserve(
-        self, connection: sa.Connection, lease: Lease, plan: Plan, picked: Sequence[Picked],
-        records: Mapping[str, Record], lane: Lane, *, now: float,
-    ) -> list[Claim]:  # fmt: skip
-        """`now` is what the plan was made with: it has looked at the limit of that day alone."""
-        by_esp: dict[str, list[Picked]] = {}
-        for row, esp in zip(picked, plan.chosen, strict=False):
-            by_esp.setdefault(esp, []).append(row)
-        states = {}
-        for esp, rows in sorted(by_esp.items()):
-            sends.take(connection, lease, esp, [row.id for row in rows], now)
-            state = replace(records[esp].state, credit=plan.credit[esp])
-            states[esp] = self._manager.reserved(esp, state, len(rows), lane, now).to_json()
-            performance.count(connection, esp, {"used": len(rows)}, now)
-        performance.save_states(connection, states, now)
-        day = performance.day_of(now)
-        return [Claim(esp, lease, day, rows) for esp, rows in by_esp.items()]
 
     # --- render and hand over ------------------------------------------------------------------
 
@@ -158,25 +137,32 @@ class EmailSender:
         if len(messages) < len(pairs):
             failed = [(id_, str(error)) for id_, error in pairs if id_ not in messages]
             self._db.transact(lambda connection: self._fail(connection, claim, failed))
-        return Parcel(claim.esp, claim.lease, claim.day, content, messages)
+        return Parcel(
+            claim.esp, claim.lease, claim.day, content, messages,
+            lane=claim.lane, expires_at=claim.expires_at,
+        )  # fmt: skip
 
     def _fail(
-        self, connection: sa.Connection, claim: Claim, failed: Sequence[tuple[int, str]]
+        self, connection: sa.Connection, claim: Claim | Parcel, failed: Sequence[tuple[int, str]]
     ) -> None:
         now = self._clock()
         ours = sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
         performance.give_back(connection, claim.esp, claim.day, ours)
 
     def _pause_unrenderable(self, claims: Sequence[Claim], fault: Unrenderable) -> None:
-        """Only this campaign stops (contract promise 7); a person mends and resumes it."""
+        """Only this campaign stops (contract promise 7); a person mends and resumes it. A single
+        mail ends."""
         log.error("a campaign cannot be rendered", exc_info=fault)
+        campaign_id, reason = claims[0].lease.campaign_id, f"it cannot be rendered: {fault}"
 
         def give_up(connection: sa.Connection) -> None:
-            for esp, lease, day, picked in claims:
-                ids = [row.id for row in picked]
-                released = sends.release(connection, lease, ids, self._clock())
-                performance.give_back(connection, esp, day, released)
-            campaign_id, reason = claims[0].lease.campaign_id, f"it cannot be rendered: {fault}"
+            for claim in claims:
+                ids = [row.id for row in claim.picked]
+                if claim.lane is Lane.TRANSACTIONAL:
+                    self._fail(connection, claim, [(id_, reason) for id_ in ids])
+                    return
+                released = sends.release(connection, claim.lease, ids, self._clock())
+                performance.give_back(connection, claim.esp, claim.day, released)
             campaigns.move(connection, campaign_id, CampaignStatus.PAUSED, reason=reason)
 
         self._db.transact(give_up)
@@ -189,6 +175,10 @@ class EmailSender:
             states = performance.states(connection, [parcel.esp for parcel in parcels])
             leaving = []
             for parcel in parcels:
+                if parcel.expires_at <= now:
+                    late = [(id_, transactional.EXPIRED) for id_ in parcel.messages]
+                    self._fail(connection, parcel, late)
+                    continue
                 lease = parcel.lease._replace(until=now + self._options.lease_seconds)
                 decided = sends.hand_over(connection, lease, list(parcel.messages), now)
                 unused = decided.suppressed + decided.released
@@ -197,8 +187,8 @@ class EmailSender:
                 if len(decided.ready) < len(ready):
                     ready = {id_: m for id_, m in ready.items() if id_ in decided.ready}
                 careful = EspState.from_json(states[parcel.esp]).careful
-                leaving.append(Parcel(
-                    parcel.esp, lease, parcel.day, parcel.content, ready, careful, deadline
+                leaving.append(parcel._replace(
+                    lease=lease, messages=ready, careful=careful, deadline=deadline
                 ))  # fmt: skip
             return leaving
 
@@ -222,7 +212,7 @@ class EmailSender:
     def _send_and_record(self, parcel: Parcel) -> None:
         """No transaction is open during the ESP's call."""
         messages = list(parcel.messages.values())
-        batch = Batch(parcel.content, messages, deadline=parcel.deadline, careful=parcel.careful)
+        batch = Batch(parcel.content, messages, parcel.lane, parcel.deadline, parcel.careful)
         try:
             report = self._manager.esps[parcel.esp].send(batch)
             if len(report.outcomes) != len(messages):
@@ -257,7 +247,7 @@ class EmailSender:
         now = self._clock()
         esp, lease = parcel.esp, parcel.lease
         self._learn(connection, esp, report, now)
-        settled = settling.settle(list(parcel.messages), report.outcomes)
+        settled = settling.settle(list(parcel.messages), report.outcomes, parcel.lane)
         if settled.accepted:
             sends.record_accepted(connection, lease, esp, settled.accepted, now)
         if settled.not_tried:
@@ -267,7 +257,10 @@ class EmailSender:
                 sends.record_stopped(connection, lease, esp, target, rows, now)
         performance.give_back(connection, esp, parcel.day, settled.unused)
         performance.count(connection, esp, settling.counts(report), now)
-        self._pause_if_told(connection, parcel, report)
+        if parcel.lane is Lane.CAMPAIGN:
+            self._pause_if_told(connection, parcel, report)
+        elif settled.stopped[SendStatus.IN_DOUBT]:
+            transactional.resend_doubt(connection, lease.campaign_id, now)
 
     def _learn(self, connection: sa.Connection, esp: str, report: Report, now: float) -> None:
         before = EspState.from_json(performance.lock_states(connection, [esp], now)[esp])
@@ -288,14 +281,3 @@ class EmailSender:
 
 def _nothing(_people: Sequence[Picked]) -> Rendered:
     raise AssertionError("nothing was claimed")
-
-
-def _lane_of(campaign: campaigns.Brief) -> Lane:
-    transactional = campaign.kind == CampaignKind.TRANSACTIONAL
-    return Lane.TRANSACTIONAL if transactional else Lane.CAMPAIGN
-
-
-def _comeback(plan: Plan) -> float:
-    """The first moment an ESP without room may have some; infinity = when an operator acts."""
-    times = [standing.until for standing in plan.standings if standing.until is not None]
-    return min(times, default=float("inf"))

@@ -26,6 +26,7 @@ from huey.storage import SqliteStorage
 
 from email_sender import EmailSender
 from outbound.control import CampaignControl
+from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Parts:
     launcher: Launcher
     sender: EmailSender
     control: CampaignControl
+    lane: TransactionalLane
     #: What is looked after again and again and may wait for an ESP's answer: none of it keeps the
     #: sweep, the heart or a campaign waiting. Each decides itself whether something is due.
     chores: tuple[Callable[[], None], ...] = ()
@@ -135,6 +137,7 @@ class Work:
         self._stopping = threading.Event()
         self._consumer: _Embedded | None = None
         self._others: list[threading.Thread] = []
+        self._lane: threading.Thread | None = None
         self._parts: Parts | None = None
         self._run = self.huey.task(name="run")(self._run_campaign)
 
@@ -162,13 +165,20 @@ class Work:
             other = threading.Thread(target=self._forever, args=(turn,), name=name, daemon=True)
             other.start()
             self._others.append(other)
+        lane = threading.Thread(target=parts.lane.serve, args=(self._stopping,), name="lane")
+        lane.daemon = True
+        lane.start()
+        self._lane = lane
 
     def stop(self) -> None:
         """Claim no more, let requests in flight end and be recorded; the heart beats until then."""
         if self._consumer is None or self._parts is None:
             return
         self._stopping.set()
+        self._parts.lane.wake()
         self._consumer.stop(graceful=True)
+        if self._lane is not None:
+            self._lane.join(timeout=DRAIN_SECONDS)
         self._parts.sender.close()
         for other in self._others:
             other.join(timeout=SWEEP_SECONDS)

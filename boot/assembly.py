@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -17,8 +18,10 @@ from mail.renderer import Urls
 from outbound.accounts import AccountWatch
 from outbound.composer import Composer
 from outbound.control import CampaignControl
+from outbound.lane import TransactionalLane
 from outbound.launch import Identity, Launcher
 from outbound.reconcile import Reconciler
+from outbound.transactional import Mailer
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp
 from services.esp_manager import EspManager, Policy
@@ -32,7 +35,7 @@ from utils.errors import FieldError
 from utils.signing import Signer
 from web.context import Facts, House
 from web.keyring import KeyRing
-from work import Parts, Work
+from work import TURN_SECONDS, Parts, Work
 
 VERSION = "0.1.0"
 
@@ -52,16 +55,19 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
     lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
     wait = settings.sending.in_doubt_wait_seconds
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
+    sender = EmailSender(db, manager, composer, options(settings), clock)
+    lane = TransactionalLane(db, partial(sender.drain, seconds=TURN_SECONDS, patience=0.0), clock)
+    who = identity(settings)
     house = House(
         settings=facts(settings),
         keyring=KeyRing((k.label, k.scope, shown(k.secret)) for k in settings.api_keys),
         db=db,
         esps=manager.esps,
         manager=manager,
-        sender=EmailSender(db, manager, composer, options(settings), clock),
-        launcher=Launcher(
-            db, composer, identity(settings), saved_segments(), wake=work.wake, clock=clock
-        ),
+        sender=sender,
+        launcher=Launcher(db, composer, who, saved_segments(), wake=work.wake, clock=clock),
+        mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
+        lane=lane,
         control=CampaignControl(db, wake=work.wake, clock=clock),
         lists=lists,
         urls=urls,
@@ -98,6 +104,7 @@ def parts_of(house: House) -> Parts:
         launcher=house.launcher,
         sender=house.sender,
         control=house.control,
+        lane=house.lane,
         chores=(house.extras["accounts"].refresh, house.extras["reconciler"].tick),
     )
 

@@ -141,10 +141,11 @@ def to_build(connection: sa.Connection) -> list[int]:
 
 
 def to_drain(connection: sa.Connection) -> list[int]:
-    """Campaigns with sends that may be claimed."""
+    """Campaigns with sends that may be claimed; transactional mail has a lane of its own."""
     return _ids(
-        connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING, _t.c.n_queued > 0
-    )
+        connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING,
+        _t.c.n_queued > 0, _t.c.kind != CampaignKind.TRANSACTIONAL,
+    )  # fmt: skip
 
 
 def with_leases(connection: sa.Connection) -> list[int]:

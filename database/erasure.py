@@ -22,14 +22,8 @@ _HIDDEN = (CampaignKind.TRANSACTIONAL, CampaignKind.TEST)
 
 
 def strangers_sends(connection: sa.Connection, address: str) -> list[int]:
-    """Transactional and test mails to `address` that name no subscriber.
-
-    Looks into each such mail's campaign, so it may take seconds: do it before the transaction.
-    """
-    hidden = sa.select(campaigns.c.id).where(campaigns.c.kind.in_(_HIDDEN))
-    query = sa.select(sends.c.id).where(
-        sends.c.campaign_id.in_(hidden), sends.c.address == address, sends.c.subscriber_id.is_(None)
-    )
+    """Transactional and test mails to `address`: no other sends name no subscriber."""
+    query = sa.select(sends.c.id).where(sends.c.address == address, sends.c.subscriber_id.is_(None))
     return list(connection.scalars(query))
 
 
@@ -64,7 +58,7 @@ def _forget_sends(connection: sa.Connection, condition: sa.ColumnElement[bool], 
     connection.execute(
         campaigns.update()
         .where(campaigns.c.id.in_(theirs), campaigns.c.kind.in_(_HIDDEN))
-        .values(name="", subject="", html=None, text=None, options={}, links=[])
+        .values(name="", subject="", html=None, text=None, options={}, links=[], attachments=None)
     )
     # An ESP's own words often repeat the address.
     reason = sa.case((sends.c.reason.is_(None), sa.null()), else_="erased")

@@ -196,8 +196,12 @@ campaigns = sa.Table(
     sa.Column("reply_to", sa.Text),
     sa.Column("segment", Json),  # rule tree as resolved at launch; NULL = everybody
     sa.Column("topic", sa.Text),  # the tag whose topic opt-outs apply
-    # track_opens, track_clicks, allow_missing, esp, to, variables, metadata, expires_at, on_doubt …
+    # track_opens, track_clicks, allow_missing, esp; of transactional mail: to, variables, tags,
+    # metadata, expires_at, on_doubt
     sa.Column("options", Json, nullable=False, server_default="{}"),
+    # [{filename, content_type, content (base64)}] of transactional mail; not in `options`, which
+    # every claim reads
+    sa.Column("attachments", Json),
     sa.Column("links", Json, nullable=False, server_default="[]"),  # click targets by number
     sa.Column("scheduled_at", Time),
     sa.Column("created_at", Time, nullable=False),
@@ -245,6 +249,8 @@ sends = sa.Table(
     _partial("ix_sends_transactional", "id",
              where="status = 'queued' AND lane = 'transactional'"),
     _partial("ix_sends_in_doubt", "campaign_id", "id", where="status = 'in_doubt'"),
+    # Transactional mail to who is no subscriber; a campaign's rows never enter it.
+    _partial("ix_sends_strangers", "address", "id", where="subscriber_id IS NULL"),
     sa.Index("ix_sends_subscriber_id", "subscriber_id"),
 )  # fmt: skip
 

@@ -97,8 +97,10 @@ _PICK = sa.text(_PICK_SQL)
 _PICK_LOCKED = sa.text(f"{_PICK_SQL} FOR UPDATE OF s SKIP LOCKED")
 
 
-def take(connection: sa.Connection, lease: Lease, esp: str, ids: Sequence[int], now: float) -> None:
-    """Claim picked sends under a lease, with the ESP they are reserved at."""
+def take(
+    connection: sa.Connection, lease: Lease, esp: str | None, ids: Sequence[int], now: float
+) -> None:
+    """Claim picked sends under a lease, with the ESP they are reserved at, if at any."""
     condition, bound = among(connection, ids)
     values = {"token": lease.token, "until": lease.until, "esp": esp, "now": now}
     taken = connection.execute(_take(condition), bound | values).rowcount

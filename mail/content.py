@@ -39,6 +39,7 @@ class Campaign(NamedTuple):
     name: str = ""
     topic: str | None = None
     kind: CampaignKind = CampaignKind.CAMPAIGN
+    label: str | None = None  #: of transactional mail, which is no campaign in an ESP's statistics
 
 
 class Sender(NamedTuple):
@@ -76,6 +77,7 @@ def compile_campaign(
         headers=_headers(campaign, sender),
         personal_headers=PERSONAL if bulk else (),
         attachments=attachments,
+        label=campaign.label,
     )
     return Compiled(
         content=content,
@@ -196,5 +198,7 @@ def _cut(parts: Parts, slots: Slots, analyses: dict[str, Analysis]) -> dict[str,
 def _headers(campaign: Campaign, sender: Sender) -> tuple[tuple[str, str], ...]:
     domain = sender.email.rpartition("@")[2]
     if campaign.kind is CampaignKind.TRANSACTIONAL:
-        return (feedback_id(campaign.id, campaign.topic, domain, campaign.kind),)
+        # One name for all mails of a kind: Gmail's figures are about many, not about one.
+        label = campaign.label or campaign.kind
+        return (feedback_id(label, label, domain, campaign.kind),)
     return list_headers(campaign.id, campaign.topic, domain)

@@ -31,7 +31,7 @@ def list_id(topic: str | None, domain: str) -> str:
 
 
 def feedback_id(
-    campaign_id: int, topic: str | None, domain: str, kind: str = "campaign"
+    campaign_id: int | str, topic: str | None, domain: str, kind: str = "campaign"
 ) -> tuple[str, str]:
     """Gmail's feedback loop: up to three names of ours, then a sender id of 5 to 15 characters
     that stays the same (support.google.com/a/answer/6254652)."""

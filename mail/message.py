@@ -43,11 +43,13 @@ class Content:
     #: Names of the headers that differ; the values are `Message.headers`, in this order.
     personal_headers: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = field(default=(), repr=False)
+    #: What single mails are counted under at the ESP; None = as a campaign of their own.
+    label: str | None = None
 
     @property
     def tag(self) -> str:
         """The campaign's name at the ESP: SendGrid category, SES and Postmark tag."""
-        return f"campaign-{self.campaign_id}"
+        return self.label or f"campaign-{self.campaign_id}"
 
 
 class Message(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from database.esp_performance import EspRow
+from database.models import Lane
 from database.sends import Lease, Picked
 from mail.message import Content, Message
 from services.esp_manager import Record
@@ -18,6 +19,8 @@ class Claim(NamedTuple):
     lease: Lease
     day: str  #: the quota day they were reserved on
     picked: Sequence[Picked]
+    lane: Lane = Lane.CAMPAIGN
+    expires_at: float = float("inf")  #: Unix seconds after which none of it may be handed over
 
 
 class Parcel(NamedTuple):
@@ -30,6 +33,8 @@ class Parcel(NamedTuple):
     messages: Mapping[int, Message]  #: by send, in order
     careful: bool = False  #: one message per request
     deadline: float = 0.0  #: `time.monotonic()` after which no request may begin
+    lane: Lane = Lane.CAMPAIGN
+    expires_at: float = float("inf")
 
 
 def records_of(rows: Mapping[str, EspRow]) -> dict[str, Record]:

@@ -1,8 +1,10 @@
 """Turns a campaign's row into something that renders people. Compiles once per process.
 
-A launched campaign's content never changes (contract §3), so what is compiled may be kept.
+A launched campaign's content never changes (contract §3), so what is compiled may be kept; what is
+sent once is not.
 """
 
+import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +17,7 @@ from database.models import CampaignKind
 from database.sends import Picked
 from mail.compiled import Compiled
 from mail.content import Campaign, Sender, Source, compile_campaign
-from mail.message import Content, Message
+from mail.message import Attachment, Content, Message
 from mail.renderer import Urls
 
 #: Compiled campaigns kept in memory: a 60 kB newsletter takes about half a megabyte.
@@ -70,6 +72,8 @@ class Composer:
         if kept is not None:
             return kept
         compiled = self.compile(row)
+        if row["kind"] == CampaignKind.TRANSACTIONAL:
+            return compiled
         with self._lock:
             self._kept[row["nonce"]] = compiled
             while len(self._kept) > KEPT:
@@ -93,11 +97,24 @@ class Composer:
                 allow_missing=options.get("allow_missing", False),
             ),
             campaign=Campaign(
-                row["id"], row["nonce"], row["name"], row["topic"], CampaignKind(row["kind"])
+                row["id"], row["nonce"], row["name"], row["topic"], CampaignKind(row["kind"]),
+                _label(row),
             ),
             sender=Sender(
                 row["from_email"], row["from_name"], row["reply_to"],
                 self._postal_address, self._mailto,
             ),
             urls=self._urls,
+            attachments=tuple(
+                Attachment(one["filename"], one["content_type"], base64.b64decode(one["content"]))
+                for one in row.get("attachments") or ()
+            ),
         )  # fmt: skip
+
+
+def _label(row: Mapping[Any, Any]) -> str | None:
+    """The first tag of a transactional mail, else its kind."""
+    if row["kind"] != CampaignKind.TRANSACTIONAL:
+        return None
+    tags: Sequence[str] = row["options"].get("tags") or ()
+    return tags[0] if tags else CampaignKind.TRANSACTIONAL

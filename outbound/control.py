@@ -10,7 +10,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from database import campaigns, expiry, send_acts
+from database import campaigns, expiry, send_acts, transactional
 from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus as C
@@ -162,6 +162,8 @@ class CampaignControl:
                 connection,
                 [(lease.esp, lease.claimed_at) for lease in expired if not lease.handed_over],
             )
+            if any(lease.handed_over for lease in expired):
+                transactional.resend_doubt(connection, campaign_id, self._clock())
             return expired
 
         expired = self._db.transact(expire)

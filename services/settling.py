@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from database.models import SendStatus
+from database.models import Lane, SendStatus
 from services.breaker import counts_as_failure
 from services.esp import (
     Accepted,
@@ -44,7 +44,7 @@ class Settled:
         return len(self.not_tried) + len(back) + len(failed)
 
 
-def settle(ids: Sequence[int], outcomes: Sequence[Outcome]) -> Settled:
+def settle(ids: Sequence[int], outcomes: Sequence[Outcome], lane: Lane = Lane.CAMPAIGN) -> Settled:
     """Sort the outcomes of the sends `ids`, which are in the same order."""
     settled = Settled()
     for id_, outcome in zip(ids, outcomes, strict=True):
@@ -55,13 +55,15 @@ def settle(ids: Sequence[int], outcomes: Sequence[Outcome]) -> Settled:
             settled.not_tried.append(id_)
         else:
             words = f"{type(outcome).__name__.lower()}: {outcome}"
-            settled.stopped[target_of(outcome)].append((id_, words))
+            settled.stopped[target_of(outcome, lane)].append((id_, words))
     return settled
 
 
-def target_of(error: EspError) -> SendStatus:
-    """Contract §3: only Rejected is final, only InDoubt is kept; all else may go elsewhere."""
-    if isinstance(error, Rejected):
+def target_of(error: EspError, lane: Lane = Lane.CAMPAIGN) -> SendStatus:
+    """Contract §3: only Rejected is final, only InDoubt is kept; all else may go elsewhere. A
+    single mail that is refused has no campaign that could pause and be mended: it ends, too."""
+    final = (Rejected, Refused) if lane is Lane.TRANSACTIONAL else (Rejected,)
+    if isinstance(error, final):
         return SendStatus.FAILED
     return SendStatus.IN_DOUBT if isinstance(error, InDoubt) else SendStatus.QUEUED
 
@@ -82,7 +84,8 @@ def counts(report: Report) -> Counter[str]:
 
 def reason_to_pause(esp: str, outcomes: Sequence[Outcome], *, on_suspension: bool) -> str | None:
     """Why the campaign must stop until a person decides; None = it goes on. A refused message or a
-    suspended account is no outage, so nothing of it may quietly move on (contract promise 7)."""
+    suspended account is no outage, so nothing of it may quietly move on (contract promise 7).
+    Never asked for single mails: a refused one ends, a suspension is another ESP's turn."""
     for error in errors_among(outcomes):
         if isinstance(error, Refused):
             return f"{esp} refused the message: {error}"

@@ -9,17 +9,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from database import campaigns, migrate
+from database import campaigns, migrate, send_acts
 from database.engine import Database
 from database.models import LEDGER, subscribers
 from database.segments import SavedSegments
 from email_sender import EmailSender, Options
+from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.composer import Composer
 from outbound.control import CampaignControl
+from outbound.lane import TransactionalLane
 from outbound.launch import Draft, Identity, Launcher
+from outbound.transactional import Mail, Mailer
 from services.esp import (
     Accepted,
     Batch,
@@ -112,6 +116,8 @@ class House:
     launcher: Launcher
     control: CampaignControl
     clock: Clock
+    mailer: Mailer
+    lane: TransactionalLane
     woken: list[int] = field(default_factory=list)
 
     def add_people(self, count: int, **columns: object) -> None:
@@ -134,6 +140,15 @@ class House:
         launched = self.launcher.launch(draft)
         assert self.launcher.build(launched.campaign_id)
         return launched.campaign_id
+
+    def post(self, **fields: Any) -> int:
+        """Store a transactional mail; returns the id of its campaign."""
+        mail = Mail(**{"to": "ann@example.net", "subject": "Hi", "text": "Hello", **fields})
+        send_id = self.mailer.post(mail).send_id
+        with self.db.read() as connection:
+            row = send_acts.get(connection, int(send_id.rpartition("-")[2]))
+        assert row is not None
+        return int(row["campaign_id"])
 
     def drain(self, campaign_id: int, seconds: float = 20) -> float | None:
         return self.sender.drain(campaign_id, seconds=seconds)
@@ -183,7 +198,10 @@ def enter(
     )
     sender = EmailSender(database, manager, composer, options, clock)
     control = CampaignControl(database, wake=woken.append, clock=clock)
-    return House(database, esps, manager, sender, launcher, control, clock, woken)
+    lane = TransactionalLane(database, partial(sender.drain, seconds=10.0, patience=0.0), clock)
+    lists = ListManager(database, erasure_key="k" * 32, clock=clock)
+    mailer = Mailer(database, composer, identity, lists.alias, wake=lane.wake, clock=clock)
+    return House(database, esps, manager, sender, launcher, control, clock, mailer, lane, woken)
 
 
 @contextmanager

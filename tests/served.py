@@ -9,7 +9,7 @@ from list_manager import ListManager
 from mail.renderer import Urls
 from tests import house as homes
 from utils.signing import Signer
-from web import auth, campaigns, errors, esps, frame, openapi
+from web import auth, campaigns, errors, esps, frame, openapi, send_email, sends
 from web.context import Facts, House
 from web.keyring import KeyRing
 
@@ -25,7 +25,8 @@ def house_of(home: homes.House, *, mode: str = "sandbox", heartbeat: float | Non
         settings=Facts(mode, "https://a.example", None, 1_000_000, (), "0", NAMES),
         keyring=KeyRing([("ops", "full", FULL), ("watcher", "read", READ)]),
         db=home.db, esps=home.esps, manager=home.manager, sender=home.sender,
-        launcher=home.launcher, control=home.control, lists=lists,
+        launcher=home.launcher, mailer=home.mailer, lane=home.lane, control=home.control,
+        lists=lists,
         urls=Urls("https://a.example", signers["tracking"], signers["consent"]), signers=signers,
         wake=home.woken.append, heartbeat_age=lambda: heartbeat, clock=home.clock,
         feedback=Feedback(home.db, lists, home.clock),
@@ -40,8 +41,8 @@ def app_of(parts: House) -> openapi.Api:
     auth.install(app)
     frame.install_body_checks(app)
     errors.install(app)
-    for blueprint in (campaigns.blueprint, esps.blueprint):
-        app.register_api(blueprint)
+    for part in (campaigns, send_email, sends, esps):
+        app.register_api(part.blueprint)
     return app
 
 

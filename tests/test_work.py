@@ -37,7 +37,7 @@ def work(queue: Path) -> Iterator[Work]:
 
 
 def parts(home: House) -> Parts:
-    return Parts(home.launcher, home.sender, home.control)
+    return Parts(home.launcher, home.sender, home.control, home.lane)
 
 
 def hints(work: Work) -> list[int]:
@@ -174,7 +174,9 @@ def test_a_chore_that_hangs_or_fails_keeps_nobody_waiting(home: House, work: Wor
     def hang() -> None:
         over.wait(60)
 
-    work.start(Parts(home.launcher, home.sender, home.control, (fail, turns.release, hang)))
+    work.start(
+        Parts(home.launcher, home.sender, home.control, home.lane, (fail, turns.release, hang))
+    )
     try:
         assert turns.acquire(timeout=10)
         assert turns.acquire(timeout=10)

@@ -12,7 +12,7 @@ from flask import Response
 from database import campaigns, send_acts
 from database.engine import Database
 from utils.errors import NotFound
-from web.campaign_models import SendOut, send_fields
+from web.send_models import SendOut, send_fields
 
 COLUMNS = tuple(SendOut.model_fields)
 _PAGE = 2_000

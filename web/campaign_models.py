@@ -9,9 +9,7 @@ from database.models import CampaignStatus, SendStatus
 from outbound.launch import Draft
 from outbound.overview import Overview
 from utils.attributes import text
-from utils.signing import SendRef
-from utils.times import rfc3339
-from web.shapes import Answer, PageQuery, Path
+from web.shapes import Answer, PageQuery, Path, moment
 from web.shapes import Body as AnyBody
 
 #: Longer content than this is a mistake: Gmail shows 102 kB of a message and cuts the rest.
@@ -86,12 +84,6 @@ class CampaignPath(Path):
     """A campaign in the path."""
 
     campaign_id: int = Field(ge=1, le=HIGHEST_ID)
-
-
-class SendPath(Path):
-    """A send in the path, by the id that travels with its message."""
-
-    send_id: str
 
 
 class CampaignsQuery(PageQuery):
@@ -219,51 +211,6 @@ class MovedOut(Answer):
     campaign: CampaignOut
 
 
-class SendOut(Answer):
-    """One recipient of one campaign."""
-
-    send_id: str
-    campaign_id: int
-    address: str
-    subscriber_id: int | None
-    status: str
-    esp: str | None
-    message_id: str | None
-    attempts: int
-    handed_over_at: str | None
-    updated_at: str | None
-    opened_at: str | None
-    clicked_at: str | None
-    reason: str | None
-
-
-class StepOut(Answer):
-    """One thing that happened to a send off the happy path."""
-
-    at: str | None
-    esp: str | None = None
-    to: str | None = None
-    why: str | None = None
-
-
-class SendWithTrailOut(SendOut):
-    """One recipient, with what happened off the happy path."""
-
-    trail: list[StepOut]
-
-
-class SendsOut(Answer):
-    """A page of sends in the order they were made."""
-
-    items: list[SendOut]
-    next_cursor: str | None
-
-
-def moment(at: float | None) -> str | None:
-    """RFC 3339, or null."""
-    return None if at is None else rfc3339(at)
-
-
 def campaign_out(overview: Overview) -> CampaignOut:
     """A campaign as the API shows it."""
     row = overview.row
@@ -297,30 +244,3 @@ def _engagement(row: Mapping[Any, Any]) -> EngagementOut:
         unsubscribes=row["unsubscribes"],
         replies=row["replies"],
     )
-
-
-def send_fields(row: Mapping[Any, Any], nonce: str) -> dict[str, Any]:
-    """A send's fields as the API and the CSV show them."""
-    return {
-        "send_id": str(SendRef(nonce, row["id"])),
-        **{name: row[name] for name in SendOut.model_fields if name in _AS_STORED},
-        **{name: moment(row[name]) for name in _MOMENTS},
-    }
-
-
-_AS_STORED = frozenset(
-    {
-        "campaign_id", "address", "subscriber_id", "status", "esp", "message_id", "attempts",
-        "reason",
-    }
-)  # fmt: skip
-_MOMENTS = ("handed_over_at", "updated_at", "opened_at", "clicked_at")
-
-
-def send_with_trail(row: Mapping[Any, Any], nonce: str) -> SendWithTrailOut:
-    """A send with what happened to it."""
-    steps = [
-        StepOut(at=moment(step.get("at")), **{k: step.get(k) for k in ("esp", "to", "why")})
-        for step in row["trail"] or []
-    ]
-    return SendWithTrailOut(**send_fields(row, nonce), trail=steps)

@@ -5,11 +5,8 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from database import campaigns as store
 from database import send_acts
 from outbound.overview import CampaignReader
-from utils.errors import NotFound
-from utils.signing import read_send_id
 from web import campaign_csv
 from web.auth import actor
 from web.campaign_models import (
@@ -24,16 +21,11 @@ from web.campaign_models import (
     NoBody,
     PauseIn,
     ResolveIn,
-    SendOut,
-    SendPath,
-    SendsOut,
     SendsQuery,
-    SendWithTrailOut,
     campaign_out,
-    send_fields,
-    send_with_trail,
 )
 from web.context import house
+from web.send_models import SendOut, SendsOut, send_fields
 from web.shapes import next_cursor, read_position
 
 Accepted202 = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
@@ -88,18 +80,6 @@ def list_sends(path: CampaignPath, query: SendsQuery) -> dict[str, Any] | Respon
     last = shown[-1]["id"] if len(rows) > len(shown) else None
     items = [SendOut(**send_fields(row, nonce)) for row in shown]
     return SendsOut(items=items, next_cursor=next_cursor("sends", last)).model_dump()
-
-
-@blueprint.get("/sends/<string:send_id>", responses={200: SendWithTrailOut})
-def get_send(path: SendPath) -> dict[str, Any]:
-    """One send, with what happened to it off the happy path."""
-    ref = read_send_id(path.send_id)
-    with house().db.read() as connection:
-        row = send_acts.get(connection, ref.id) if ref else None
-        campaign = store.get(connection, row["campaign_id"]) if row else None
-    if ref is None or row is None or campaign is None or campaign["nonce"] != ref.nonce:
-        raise NotFound(f"there is no send {path.send_id}")
-    return send_with_trail(row, ref.nonce).model_dump()
 
 
 @blueprint.post("/campaigns/<int:campaign_id>/pause", responses={200: CampaignOut})

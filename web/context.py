@@ -11,7 +11,9 @@ from email_sender import EmailSender
 from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.control import CampaignControl
+from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
+from outbound.transactional import Mailer
 from services.esp import Esp
 from services.esp_manager import EspManager
 from utils.signing import Signer
@@ -49,6 +51,8 @@ class House:
     manager: EspManager
     sender: EmailSender
     launcher: Launcher
+    mailer: Mailer
+    lane: TransactionalLane
     control: CampaignControl
     lists: ListManager
     urls: Urls

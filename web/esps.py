@@ -10,9 +10,9 @@ from outbound.esp_control import EspControl, Status
 from utils.attributes import text
 from utils.errors import Invalid
 from web.auth import actor
-from web.campaign_models import Body, OptionalBody, moment
+from web.campaign_models import Body, OptionalBody
 from web.context import house
-from web.shapes import Answer, Moment, Path
+from web.shapes import Answer, Moment, Path, moment
 
 LONGEST_REASON = 500
 

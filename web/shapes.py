@@ -9,6 +9,7 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from utils.errors import Invalid
+from utils.times import rfc3339
 
 MAX_PAGE = 100
 _MAX_ID = 2**63 - 1
@@ -78,6 +79,11 @@ def _text_only(value: object) -> object:
 
 #: A moment: RFC 3339 with its offset.
 Moment = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+
+
+def moment(at: float | None) -> str | None:
+    """RFC 3339, or null."""
+    return None if at is None else rfc3339(at)
 
 
 class PageQuery(Query):

@@ -1,0 +1,92 @@
+"""Single mails over HTTP: taken, refused by field, found again by id and by address."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from database import migrate
+from database.engine import Database
+from tests import house as homes
+from tests.served import Caller, app_of, house_of
+
+MAIL = {"to": "Ann@example.net", "subject": "Code", "text": "Hello"}
+FILE = {"filename": "a.pdf", "content_type": "application/pdf",
+        "content": base64.b64encode(b"%PDF").decode()}  # fmt: skip
+
+
+class Served:
+    def __init__(self, url: str) -> None:
+        database = Database(url)
+        migrate.upgrade(database)
+        self.home = homes.enter(database)
+        self.api = Caller(app_of(house_of(self.home)).test_client())
+
+
+@pytest.fixture
+def served(database_url: str) -> Iterator[Served]:
+    made = Served(database_url)
+    yield made
+    made.home.db.dispose()
+
+
+def test_a_mail_is_stored_and_found_by_id_and_address(served: Served) -> None:
+    body = MAIL | {"metadata": {"order": 7}, "tags": ["receipt"], "attachments": [FILE]}
+    answer = served.api.post("/send-email", body)
+    assert answer.status_code == 202, answer.json
+    found = served.api.get(answer.headers["Location"]).json
+    assert found["send_id"] == answer.json["send_id"]
+    assert (found["status"], found["kind"]) == ("queued", "transactional")
+    assert (found["metadata"], found["tags"]) == ({"order": 7}, ["receipt"])
+    listed = served.api.get("/sends?to=ann@EXAMPLE.net&limit=1").json
+    assert [one["send_id"] for one in listed["items"]] == [found["send_id"]]
+    assert served.api.get("/campaigns").json["items"] == []
+
+
+def test_the_sends_to_an_address_come_newest_first_page_by_page(served: Served) -> None:
+    served.home.add_people(1)
+    served.home.launch()
+    ids = [served.api.post("/send-email", MAIL | {"to": "person0@example.com"}).json["send_id"]
+           for _ in range(2)]  # fmt: skip
+    first = served.api.get("/sends?to=Person0@example.com&limit=2").json
+    rest = served.api.get(
+        f"/sends?to=Person0@example.com&limit=2&cursor={first['next_cursor']}"
+    ).json
+    assert [one["send_id"] for one in first["items"]] == ids[::-1]
+    assert [one["kind"] for one in rest["items"]] == ["campaign"]
+    assert served.api.get("/sends?to=ann@example.net&since=2999-01-01T00:00:00Z").json == {
+        "items": [], "next_cursor": None,
+    }  # fmt: skip
+
+
+def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
+    key = {"Idempotency-Key": "order 7"}
+    first, again = (served.api.post("/send-email", MAIL, **key) for _ in range(2))
+    other = served.api.post("/send-email", MAIL | {"subject": "Other"}, **key)
+    assert (again.json, again.headers["Idempotent-Replayed"]) == (first.json, "true")
+    assert other.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body,field",
+    [
+        ({"to": "nobody"}, "to"), ({"subject": "a\nb"}, "subject"), ({"text": None}, "html"),
+        ({"text": "{{ code }}"}, "text"), ({"from_email": "x@elsewhere.example"}, "from_email"),
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"), ({"cc": "x"}, "cc"),
+        ({"on_doubt": "maybe"}, "on_doubt"), ({"tags": ["two words"]}, "tags.0"),
+        ({"attachments": [FILE | {"filename": "../a"}]}, "attachments.0.filename"),
+        ({"attachments": [FILE | {"content_type": "pdf"}]}, "attachments.0.content_type"),
+        ({"attachments": [FILE | {"content": "no base64!"}]}, "attachments.0.content"),
+        ({"attachments": [FILE] * 21}, "attachments"),
+        ({"attachments": [FILE | {"content": "A" * 10_000_000}]}, "attachments"),
+        ({"variables": {"a": float(2**70)}}, "variables"),
+    ],
+)  # fmt: skip
+def test_a_bad_field_is_named(sqlite_url: str, body: dict[str, Any], field: str) -> None:
+    served = Served(sqlite_url)
+    answer = served.api.post("/send-email", MAIL | body)
+    assert answer.status_code in {413, 422}
+    if answer.status_code == 422:
+        assert {error["field"] for error in answer.json["errors"]} == {field}
+    served.home.db.dispose()
