@@ -19,7 +19,7 @@ from database.lifecycle import lifted
 from database.models import BounceKind, EventKind, SubscriberStatus, bounces, complaints
 from database.models import SendStatus as S
 from database.send_acts import Lift, SendRow
-from inbound import tally
+from inbound import guard, tally
 from inbound.evidence import Met, keep, key_of, labelled
 from list_manager import ListManager
 from services.esp import EspEvent
@@ -88,6 +88,7 @@ class Feedback:
         counted = tally.without_double_tracking(connection, ours)
         tally.count(connection, counted, now)
         self._mark(connection, counted, now)
+        guard.watch(connection, ours, now)
         ignored = sum(one.foreign for one in new)
         unknown = len(new) - len(ours) - ignored
         return Applied(len(ours), len(told) - len(new), unknown, ignored)

@@ -48,7 +48,7 @@ LAST_NAMES = ("O'Neill", "García", "Müller", "Søndergaard", "Okafor", "Nguyen
 CITIES = ("Lisbon", "Zürich", "Kraków", "São Paulo", "Åarhus")
 #: What becomes of a message is decided by its recipient's local part (docs/simulator.md).
 #: One in so many, the rarest first.
-FATES = {400: "complaint+", 200: "soft+", 150: "block+", 100: "hard+", 70: "defer+", 10: "click+"}
+FATES = {2000: "complaint+", 200: "soft+", 150: "block+", 100: "hard+", 70: "defer+", 10: "click+"}
 
 
 class Narrator:

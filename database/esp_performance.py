@@ -16,6 +16,8 @@ from database.ledger import add_performance
 from database.models import PERFORMANCE_COUNTERS, esp_performance
 
 LIVE = "live"
+#: Scope of what the campaign guard keeps, by campaign.
+GUARD = "guard"
 _t = esp_performance
 
 
@@ -138,6 +140,24 @@ def add_state(
         scope=scope, key=key, period=LIVE, state=dict(state), updated_at=now
     )
     connection.execute(row.on_conflict_do_nothing())
+
+
+def lock_state(connection: sa.Connection, scope: str, key: str, now: float) -> dict[str, Any]:
+    """The JSON of a live row, locked until the transaction ends; made when it is missing."""
+    add_state(connection, scope, key, {}, now)
+    row = _t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE
+    state: dict[str, Any] = connection.execute(
+        sa.select(_t.c.state).where(*row).with_for_update()
+    ).scalar_one()
+    return state
+
+
+def put_state(
+    connection: sa.Connection, scope: str, key: str, state: Mapping[str, Any], now: float
+) -> None:
+    """Write a live row that was locked in this transaction."""
+    row = _t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE
+    connection.execute(sa.update(_t).where(*row).values(state=dict(state), updated_at=now))
 
 
 def count(connection: sa.Connection, esp: str, counts: Mapping[str, int], now: float) -> None:

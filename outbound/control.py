@@ -17,6 +17,7 @@ from database.models import CampaignStatus as C
 from database.models import Phase
 from database.models import SendStatus as S
 from database.send_acts import Slice
+from outbound import guard
 from utils.errors import Conflict, NotFound
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class CampaignControl:
     def resume(self, campaign_id: int, *, by: str = "operator") -> None:
         """Go on where it stopped; touches no recipient's row."""
         self._move(campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
+        self._db.transact(lambda c: guard.forget_alarm(c, campaign_id, self._clock()))
         self._wake(campaign_id)
 
     def cancel(self, campaign_id: int, *, by: str) -> None:

@@ -13,8 +13,10 @@ from database import campaigns, progress
 from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus, Lane, Phase
+from outbound import guard
 from outbound.batches import records_of
 from services.esp_manager import EspManager, Record, Standing
+from services.policies.guard import Guard
 from utils.errors import NotFound
 
 #: Shorter waits than this are the rhythm of a rate, not something to report.
@@ -40,6 +42,7 @@ class Overview:
     waiting: Sequence[Waiting]
     rate_per_second: float | None
     eta: float | None
+    guard: Guard | None = None  #: None = nothing came back yet
 
     @property
     def balanced(self) -> bool:
@@ -84,13 +87,14 @@ class CampaignReader:
         now: float,
     ) -> Overview:  # fmt: skip
         by_esp = performance.by_esp(connection, row["id"])
+        watched = guard.of(connection, row["id"])
         if row["status"] != CampaignStatus.SENDING:
-            return Overview(row, by_esp, (), None, None)
+            return Overview(row, by_esp, (), None, None, watched)
         standings = standings_for(self._manager, records, row["options"].get("esp"), now)
         room = room_today(self._manager, records, standings, now)
         rate = rate_of(progress.recent(connection, row["id"], row["n_queued"], now), now)
         waiting = waiting_for(standings, row["n_queued"], room, now)
-        return Overview(row, by_esp, waiting, rate, eta_of(row, rate, room, now))
+        return Overview(row, by_esp, waiting, rate, eta_of(row, rate, room, now), watched)
 
 
 def read_records(

@@ -9,6 +9,7 @@ from database.models import CampaignStatus, SendStatus
 from outbound.launch import Draft
 from outbound.overview import Overview
 from utils.attributes import text
+from web.guard_models import GuardOut, guard_out
 from web.shapes import Answer, PageQuery, Path, moment
 from web.shapes import Body as AnyBody
 
@@ -192,6 +193,7 @@ class CampaignOut(Answer):
     waiting: list[WaitingOut]
     rate_per_second: float | None
     eta: str | None
+    guard: GuardOut | None
     created_at: str | None
     launched_at: str | None
     finished_at: str | None
@@ -231,6 +233,7 @@ def campaign_out(overview: Overview) -> CampaignOut:
         ],
         rate_per_second=overview.rate_per_second,
         eta=moment(overview.eta),
+        guard=guard_out(overview),
     )
 
 

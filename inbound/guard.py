@@ -1,0 +1,90 @@
+"""Watches what comes back of each campaign, and stops one that harms the domain's reputation: hard
+bounces or complaints that are clearly too many, long before a rate over the whole would show it.
+
+`services.policies.guard` decides when to stop; here its state is kept and its verdict acted on.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from database import campaigns
+from database import esp_performance as performance
+from database.events import OWN
+from database.models import BounceKind, CampaignKind, CampaignStatus, EventKind
+from inbound.evidence import Met
+from services.policies import guard as policy
+from services.policies.guard import Guard, News
+
+log = logging.getLogger(__name__)
+
+#: An ESP that tells of bounces alone would make every campaign look bad: it is listened to once it
+#: has told of so many deliveries (facts: armed by feedback).
+ARMED_BY_DELIVERIES = 50
+
+
+def watch(connection: sa.Connection, new: Iterable[Met], now: float) -> None:
+    """Take new events of sends into account; pauses a campaign that must not go on."""
+    told = _news(new)
+    if not told:
+        return
+    armed = _armed(connection, {esp for _, esp in told}, now)
+    sums: dict[int, Counter[str]] = {}
+    for (campaign_id, esp), counts in told.items():
+        if esp in armed:
+            sums.setdefault(campaign_id, Counter()).update(counts)
+    for campaign_id in sorted(sums):
+        _judge(connection, campaign_id, News(**sums[campaign_id]), now)
+
+
+def _news(new: Iterable[Met]) -> dict[tuple[int, str], Counter[str]]:
+    told: dict[tuple[int, str], Counter[str]] = {}
+    for one in new:
+        what = _means(one)
+        if what and one.send and one.event.esp != OWN:
+            key = (one.send.campaign_id, one.event.esp)
+            told.setdefault(key, Counter())[what] += 1
+    return told
+
+
+def _means(one: Met) -> str | None:
+    """What an event is to the guard, by the names of `News`."""
+    match one.event.kind:
+        case EventKind.DELIVERED:
+            return "delivered"
+        case EventKind.BOUNCE if one.event.bounce is BounceKind.HARD:
+            return "hard"
+        case EventKind.COMPLAINT:
+            return "complained"
+        case _:
+            return None
+
+
+def _armed(connection: sa.Connection, esps: set[str], now: float) -> set[str]:
+    rows = performance.read(connection, esps, now)
+    return {
+        esp for esp, row in rows.items() if row.counts.get("delivered", 0) >= ARMED_BY_DELIVERIES
+    }
+
+
+def _judge(connection: sa.Connection, campaign_id: int, news: News, now: float) -> None:
+    kept = performance.lock_state(connection, performance.GUARD, str(campaign_id), now)
+    before = Guard.from_json(kept)
+    after = policy.after(before, news, now)
+    performance.put_state(connection, performance.GUARD, str(campaign_id), after.to_json(), now)
+    if after.verdict == before.verdict:
+        return
+    if after.verdict == policy.WARN:
+        log.warning("campaign %s: %s", campaign_id, after.cause)
+        return
+    row = campaigns.brief(connection, campaign_id)
+    if row is None or row.kind != CampaignKind.CAMPAIGN:
+        return
+    reason = f"stopped by the guard: {after.cause}; look at the list, then resume or cancel"
+    if campaigns.move(
+        connection, campaign_id, CampaignStatus.PAUSED, reason=reason,
+        only_from=(CampaignStatus.SENDING,),
+    ):  # fmt: skip
+        log.error("campaign %s %s", campaign_id, reason)
