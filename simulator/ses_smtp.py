@@ -94,17 +94,18 @@ def offers(*, starttls: bool) -> Reply:
     return Reply(250, "\n".join(lines))
 
 
-def password(state: State) -> str:
-    """The account's SMTP password ("Obtaining ... by converting existing AWS credentials")."""
-    key = f"AWS4{state.keys.ses_secret_access_key}".encode()
-    for part in ("11111111", state.keys.ses_region, "ses", "aws4_request", "SendRawEmail"):
+def password_of(secret_key: str, region: str) -> str:
+    """The SMTP password ("Obtaining ... by converting existing AWS credentials")."""
+    key = f"AWS4{secret_key}".encode()
+    for part in ("11111111", region, "ses", "aws4_request", "SendRawEmail"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return base64.b64encode(b"\x04" + key).decode()
 
 
 def knows(state: State, user: str, secret: str) -> bool:
     """Whether these are the account's SMTP credentials."""
-    right = hmac.compare_digest(secret.encode(), password(state).encode())
+    expected = password_of(state.keys.ses_secret_access_key, state.keys.ses_region)
+    right = hmac.compare_digest(secret.encode(), expected.encode())
     return user == state.keys.ses_access_key_id and right
 
 

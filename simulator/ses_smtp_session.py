@@ -55,6 +55,12 @@ class Session(StreamRequestHandler):
         except TimeoutError:
             self._say(smtp.TIMED_OUT)
 
+    def finish(self) -> None:
+        """TLS has a socket of its own, which the server does not know."""
+        super().finish()
+        if self.secured:
+            self.connection.close()
+
     def _command(self) -> None:
         line = self.rfile.readline(LONGEST_COMMAND)
         if not line.endswith(b"\n"):
@@ -70,7 +76,7 @@ class Session(StreamRequestHandler):
         reply = smtp.UNKNOWN if act is None else act(rest)
         if reply is not None:
             self._say(reply)
-        self.over = self.over or reply in (smtp.BYE, smtp.BAD_LOGIN)
+        self.over = self.over or reply == smtp.BYE
 
     # -- who is there -----------------------------------------------------------------------
 
