@@ -114,8 +114,8 @@ def test_random_requests_meet_only_what_is_described(tmp_path: Path) -> None:
     tried = 0
     for result in schema.get_all_operations():
         operation = result.ok()  # type: ignore[union-attr]
-        if operation.path.startswith("/sandbox"):
-            continue  # asks the simulator
+        if operation.path.startswith(("/sandbox", "/webhooks")):
+            continue  # asks the simulator; answers 503 without keys, and has tests of its own
 
         @settings(max_examples=15, deadline=None, database=None,
                   suppress_health_check=list(HealthCheck))  # fmt: skip
