@@ -11,9 +11,9 @@ ESPS = ("sendgrid", "ses", "postmark")
 #: Each ESP's rate limit as a share of the mean load.
 CAPS = {"sendgrid": 0.75, "ses": 1.20, "postmark": 0.50}
 PROVIDERS = {"gmail": 0.45, "microsoft": 0.20, "yahoo": 0.15, "other": 0.20}
-#: What share is delivered on a usual day: by ESP and mailbox provider. Changed once, after a look at
-#: our own regret on seeds 0 to 5, to bring the simple ways on days without faults nearer to those of
-#: the design's simulation (cost order 1.40, best order 0.84, round robin 1.02 % of the oracle's
+#: What share is delivered on a usual day, by ESP and mailbox provider. Changed once, after a look
+#: at our own regret on seeds 0 to 5, to bring the simple ways on days without faults nearer to the
+#: design's simulation (cost order 1.40, best order 0.84, round robin 1.02 % of the oracle's
 #: deliveries; here 1.74, 0.74 and 1.17 on seeds 0 to 3).
 USUAL = {
     "sendgrid": (0.971, 0.966, 0.972, 0.968),
