@@ -144,20 +144,25 @@ def add_state(
 
 def lock_state(connection: sa.Connection, scope: str, key: str, now: float) -> dict[str, Any]:
     """The JSON of a live row, locked until the transaction ends; made when it is missing."""
-    add_state(connection, scope, key, {}, now)
-    row = _t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE
-    state: dict[str, Any] = connection.execute(
-        sa.select(_t.c.state).where(*row).with_for_update()
-    ).scalar_one()
+    locked = sa.select(_t.c.state).where(*_live(scope, key)).with_for_update()
+    state: dict[str, Any] | None = connection.execute(locked).scalar()
+    if state is None:
+        add_state(connection, scope, key, {}, now)
+        state = connection.execute(locked).scalar_one()
     return state
+
+
+def _live(scope: str, key: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return _t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE
 
 
 def put_state(
     connection: sa.Connection, scope: str, key: str, state: Mapping[str, Any], now: float
 ) -> None:
     """Write a live row that was locked in this transaction."""
-    row = _t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE
-    connection.execute(sa.update(_t).where(*row).values(state=dict(state), updated_at=now))
+    connection.execute(
+        sa.update(_t).where(*_live(scope, key)).values(state=dict(state), updated_at=now)
+    )
 
 
 def count(connection: sa.Connection, esp: str, counts: Mapping[str, int], now: float) -> None:
@@ -205,6 +210,4 @@ def by_esp(connection: sa.Connection, campaign_id: int) -> dict[str, dict[str, i
 
 def get_state(connection: sa.Connection, scope: str, key: str) -> dict[str, Any] | None:
     """The JSON of a live row; None when there is none."""
-    return connection.execute(
-        sa.select(_t.c.state).where(_t.c.scope == scope, _t.c.key == key, _t.c.period == LIVE)
-    ).scalar()
+    return connection.execute(sa.select(_t.c.state).where(*_live(scope, key))).scalar()

@@ -3,18 +3,17 @@
 An answer is written only where the send is still as it was when the ESP was asked.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from database import esp_performance as performance
 from database import ledger, send_acts
 from database.ledger import Move
-from database.models import Lane, campaigns, esp_performance, sends
+from database.models import Lane, campaigns, sends
 from database.models import SendStatus as S
 from database.send_acts import NOT_FOUND, Lift
-from database.sends import TRAIL_LENGTH
+from database.sends import longer
 
 #: `reason` of a send that its ESP, asked twice, does not know.
 NOT_ACCEPTED = "not_accepted: twice not found at the ESP"
@@ -69,38 +68,24 @@ def due(
 
 def take_turn(connection: sa.Connection, esp: str, now: float, until: float) -> bool:
     """Whether this process may ask `esp` now; then nobody else may before `until`."""
-    key = f"look-up/{esp}"
-    performance.add_state(connection, _SCOPE, key, {"until": 0.0}, now)
-    row = _turn_of(key)
-    held = connection.execute(
-        sa.select(esp_performance.c.state).where(row).with_for_update()
-    ).scalar_one()
-    if now < float(held["until"]) <= now + _LONGEST_TURN:
+    held = performance.lock_state(connection, _SCOPE, _key(esp), now)
+    if now < float(held.get("until", 0.0)) <= now + _LONGEST_TURN:
         return False
-    _hold(connection, key, now, until)
+    hold_off(connection, esp, now, until)
     return True
 
 
 def hold_off(connection: sa.Connection, esp: str, now: float, until: float) -> None:
     """Nobody asks `esp` before `until`."""
-    _hold(connection, f"look-up/{esp}", now, until)
+    performance.put_state(connection, _SCOPE, _key(esp), {"until": until}, now)
 
 
 #: A turn that ends later than this was written by a clock that was wrong.
 _LONGEST_TURN = 86_400.0
 
 
-def _turn_of(key: str) -> sa.ColumnElement[bool]:
-    c = esp_performance.c
-    return sa.and_(c.scope == _SCOPE, c.key == key, c.period == performance.LIVE)
-
-
-def _hold(connection: sa.Connection, key: str, now: float, until: float) -> None:
-    connection.execute(
-        esp_performance.update()
-        .where(_turn_of(key))
-        .values(state={"until": until}, updated_at=now)
-    )  # fmt: skip
+def _key(esp: str) -> str:
+    return f"look-up/{esp}"
 
 
 def found(
@@ -130,12 +115,8 @@ def not_found(connection: sa.Connection, doubt: Doubt, esp: str, now: float) -> 
     connection.execute(
         sends.update()
         .where(_s.id == doubt.id)
-        .values(status=target, reason=reason, trail=_longer(trail[0], line), updated_at=now)
+        .values(status=target, reason=reason, trail=longer(trail[0], line), updated_at=now)
     )
     if target is S.FAILED:
         ledger.apply(connection, doubt.campaign_id, {Move(S.IN_DOUBT, target, esp): 1})
     return target
-
-
-def _longer(trail: Sequence[Any] | None, line: dict[str, Any]) -> list[Any]:
-    return [*(trail or []), line][-TRAIL_LENGTH:]

@@ -321,7 +321,8 @@ PERFORMANCE_COUNTERS = (
 #: esp · name · `live`: breaker, rate and pause in `state`; esp · name · day: its counters
 #: campaign · name · campaign id: states of the campaign's sends at that ESP
 #: cell · esp/mailbox provider · `live`; hour · esp · hour; domain · domain · `live`: DNS verdicts
-#: instance · `keys`/`guard` · `live`: key fingerprints; outgoing · endpoint · `live`: cursors
+#: instance · `keys` · `live`: key fingerprints; outgoing · endpoint · `live`: cursors and turns
+#: guard · campaign id · `live`: what the campaign guard has counted
 esp_performance = sa.Table(
     "esp_performance",
     metadata,

@@ -13,9 +13,9 @@ from database import esp_performance as performance
 from database import ledger
 from database.bulk import packed, relation
 from database.ledger import Move
+from database.models import Lane, campaigns, sends
 from database.models import SendStatus as S
-from database.models import campaigns, sends
-from database.sends import TRAIL_LENGTH
+from database.sends import longer
 
 #: `reason` of an in-doubt send that its ESP does not know; `resolve-in-doubt` can pick these.
 NOT_FOUND = "not found at the ESP"
@@ -32,6 +32,7 @@ class SendRow(NamedTuple):
     address: str
     subscriber_id: int | None
     claimed_at: float | None = None  #: while it is claimed and not handed over
+    lane: Lane = Lane.CAMPAIGN
 
 
 class Lift(NamedTuple):
@@ -49,14 +50,16 @@ def for_events(connection: sa.Connection, ids: Iterable[int]) -> dict[int, SendR
     rows = connection.execute(
         sa.select(
             sends.c.id, sends.c.campaign_id, campaigns.c.nonce, sends.c.status, sends.c.esp,
-            sends.c.address, sends.c.subscriber_id, _CLAIMED_AT,
+            sends.c.address, sends.c.subscriber_id, _CLAIMED_AT, sends.c.lane,
         )
         .join(campaigns, campaigns.c.id == sends.c.campaign_id)
         .where(sends.c.id.in_(list(ids)))
         .order_by(sends.c.id)
         .with_for_update(of=sends)
     )  # fmt: skip
-    return {row.id: SendRow(row[0], row[1], row[2], S(row[3]), *row[4:]) for row in rows}
+    return {
+        row.id: SendRow(*row[:3], S(row.status), *row[4:8], lane=Lane(row.lane)) for row in rows
+    }
 
 
 #: Nothing writes to a send between its claim and its hand-over.
@@ -161,7 +164,7 @@ def _reason(target: S, why: str) -> str | None:
 
 def _trail(row: Any, target: S, why: str, now: float) -> list[dict[str, Any]]:
     line = {"at": now, "esp": row.esp, "to": target, "why": why, "was": row.reason}
-    return [*(row.trail or []), line][-TRAIL_LENGTH:]
+    return longer(row.trail, line)
 
 
 def get(connection: sa.Connection, send_id: int) -> sa.RowMapping | None:

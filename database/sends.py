@@ -5,7 +5,7 @@ by the very UPDATE that commits a hand-over, and a final write needs the token o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -297,6 +297,11 @@ def record_stopped(
 TRAIL_LENGTH = 20
 
 
+def longer(trail: Sequence[Any] | None, line: Mapping[str, Any]) -> list[Any]:
+    """A send's trail with one more line, the newest last."""
+    return [*(trail or ()), line][-TRAIL_LENGTH:]
+
+
 def _with_trail(
     connection: sa.Connection, esp: str | None, target: S, rows: Sequence[tuple[int, str]],
     now: float,
@@ -312,9 +317,7 @@ def _with_trail(
         (
             id_,
             reason,
-            [*trails.get(id_, []), {"at": now, "esp": esp, "to": target, "why": reason}][
-                -TRAIL_LENGTH:
-            ],
+            longer(trails.get(id_), {"at": now, "esp": esp, "to": target, "why": reason}),
         )
         for id_, reason in rows
     ]

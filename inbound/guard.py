@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from database import campaigns
 from database import esp_performance as performance
 from database.events import OWN
-from database.models import BounceKind, CampaignKind, CampaignStatus, EventKind
+from database.models import BounceKind, CampaignStatus, EventKind, Lane
 from inbound.evidence import Met
 from services.policies import guard as policy
 from services.policies.guard import Guard, News
@@ -43,7 +43,8 @@ def _news(new: Iterable[Met]) -> dict[tuple[int, str], Counter[str]]:
     told: dict[tuple[int, str], Counter[str]] = {}
     for one in new:
         what = _means(one)
-        if what and one.send and one.event.esp != OWN:
+        # A single mail has no campaign to stop, and would leave a row for each.
+        if what and one.send and one.send.lane is Lane.CAMPAIGN and one.event.esp != OWN:
             key = (one.send.campaign_id, one.event.esp)
             told.setdefault(key, Counter())[what] += 1
     return told
@@ -78,9 +79,6 @@ def _judge(connection: sa.Connection, campaign_id: int, news: News, now: float) 
         return
     if after.verdict == policy.WARN:
         log.warning("campaign %s: %s", campaign_id, after.cause)
-        return
-    row = campaigns.brief(connection, campaign_id)
-    if row is None or row.kind != CampaignKind.CAMPAIGN:
         return
     reason = f"stopped by the guard: {after.cause}; look at the list, then resume or cancel"
     if campaigns.move(

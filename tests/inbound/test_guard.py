@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from database import esp_performance as performance
-from database.models import BounceKind, EventKind
+from database.models import BounceKind, EventKind, Lane, sends
 from outbound.control import CampaignControl
 from outbound.guard import of
 from services.esp import EspEvent
@@ -76,6 +76,15 @@ def test_a_repeated_event_counts_once(mailed: Mailed) -> None:
         guard = of(connection, mailed.id)
     assert guard is not None
     assert guard.hard == 8
+    assert mailed.campaign()["status"] == "sending"
+
+
+def test_a_single_mail_leaves_no_row(mailed: Mailed) -> None:
+    with mailed.db.write() as connection:
+        connection.execute(sends.update().values(lane=Lane.TRANSACTIONAL))
+    mailed.feedback.apply([outcome(mailed, number, hard=number < 40) for number in range(60)])
+    with mailed.db.read() as connection:
+        assert of(connection, mailed.id) is None
     assert mailed.campaign()["status"] == "sending"
 
 
