@@ -20,6 +20,7 @@ from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignStatus, Lane, SendStatus
 from database.sends import Lease, Picked
 from mail.message import Message
+from outbound import esp_states
 from outbound.batches import Claim, Parcel
 from outbound.choice import Chooser
 from outbound.composer import Composer, Render, Rendered, Unrenderable
@@ -263,10 +264,9 @@ class EmailSender:
             transactional.resend_doubt(connection, lease.campaign_id, now)
 
     def _learn(self, connection: sa.Connection, esp: str, report: Report, now: float) -> None:
-        before = EspState.from_json(performance.lock_states(connection, [esp], now)[esp])
-        after = esp_manager.learn(before, report, now)
-        if after != before:
-            performance.save_states(connection, {esp: after.to_json()}, now)
+        before, after = esp_states.change(
+            connection, esp, lambda state: esp_manager.learn(state, report, now), now
+        )
         if after.breaker.state != before.breaker.state:
             log.warning("%s: breaker %s, %s", esp, after.breaker.state, after.breaker.cause)
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import sqlalchemy as sa
-
 from database import esp_performance as performance
 from database.engine import Database
+from outbound import esp_states
 from services import account as accounts
 from services.account import Account, Accountable
 from services.esp import EspError
@@ -35,12 +34,12 @@ class AccountWatch:
 
     def refresh(self) -> None:
         """Ask every ESP whose figures are due. What it does not say keeps nobody from sending."""
-        for name, esp in self._esps.items():
+        for name in self._due():
             asked_at = self._clock()
             if not self._change(name, partial(_asked, now=asked_at)):
-                continue
+                continue  # another process was first
             try:
-                account = esp.account()
+                account = self._esps[name].account()
             except EspError as error:
                 words = str(error) or type(error).__name__
                 self._change(name, partial(_untold, words=words))
@@ -48,20 +47,24 @@ class AccountWatch:
             now = self._clock()
             self._change(name, partial(_told, account=account, asked_at=asked_at, now=now))
 
-    def _change(self, name: str, change: Callable[[EspState], EspState]) -> bool:
+    def _due(self) -> list[str]:
+        """Looked up without a lock: nearly always nothing is due."""
+        if not self._esps:
+            return []
+        now = self._clock()
+        with self._db.read() as connection:
+            states = performance.states(connection, self._esps)
+        known = {name: EspState.from_json(states.get(name, {})) for name in self._esps}
+        return [name for name, state in known.items() if accounts.due(state.account, now)]
+
+    def _change(self, name: str, alter: Callable[[EspState], EspState]) -> bool:
         """Whether there was something to change."""
-
-        def work(connection: sa.Connection) -> bool:
-            now = self._clock()
-            before = EspState.from_json(performance.lock_states(connection, [name], now)[name])
-            after = change(before)
-            if after != before:
-                performance.save_states(connection, {name: after.to_json()}, now)
-            for line in after.log[len(before.log) :] if after.log[:-1] == before.log else ():
+        now = self._clock()
+        before, after = self._db.transact(lambda c: esp_states.change(c, name, alter, now))
+        for line in after.log:
+            if line not in before.log:
                 log.warning("%s: %s, %s", name, line["what"], line["why"])
-            return after != before
-
-        return self._db.transact(work)
+        return after != before
 
 
 def _asked(state: EspState, now: float) -> EspState:

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from database import esp_performance as performance
 from database import events
 from database.engine import Database
 from database.models import Lane
+from outbound import esp_states
 from outbound.overview import read_records
 from services import account as accounts
 from services import quota, reputation
@@ -146,10 +146,7 @@ class EspControl:
 
         def work(connection: sa.Connection) -> None:
             now = self._clock()
-            state = EspState.from_json(performance.lock(connection, [name], now)[name].state)
-            changed = change(state, now)
-            if changed != state:
-                performance.save_states(connection, {name: changed.to_json()}, now)
+            esp_states.change(connection, name, lambda state: change(state, now), now)
 
         self._db.transact(work)
 
