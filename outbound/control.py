@@ -46,8 +46,12 @@ class CampaignControl:
 
     def resume(self, campaign_id: int, *, by: str = "operator") -> None:
         """Go on where it stopped; touches no recipient's row."""
-        self._move(campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
-        self._db.transact(lambda c: guard.forget_alarm(c, campaign_id, self._clock()))
+
+        def resume(connection: sa.Connection) -> None:
+            self._move_in(connection, campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
+            guard.forget_alarm(connection, campaign_id, self._clock())
+
+        self._db.transact(resume)
         self._wake(campaign_id)
 
     def cancel(self, campaign_id: int, *, by: str) -> None:
@@ -118,14 +122,14 @@ class CampaignControl:
     def _move(
         self, campaign_id: int, target: C, reason: str, only_from: tuple[C, ...] | None
     ) -> None:
-        def move(connection: sa.Connection) -> None:
-            done = campaigns.move(
-                connection, campaign_id, target, reason=reason, only_from=only_from
-            )
-            if not done:
-                self._must_be(connection, campaign_id, ())
+        self._db.transact(lambda c: self._move_in(c, campaign_id, target, reason, only_from))
 
-        self._db.transact(move)
+    def _move_in(
+        self, connection: sa.Connection, campaign_id: int, target: C, reason: str,
+        only_from: tuple[C, ...] | None,
+    ) -> None:  # fmt: skip
+        if not campaigns.move(connection, campaign_id, target, reason=reason, only_from=only_from):
+            self._must_be(connection, campaign_id, ())
 
     def _must_be(self, connection: sa.Connection, campaign_id: int, allowed: tuple[C, ...]) -> None:
         row = campaigns.get(connection, campaign_id)
