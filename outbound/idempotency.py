@@ -4,14 +4,17 @@ One key names one request, whichever route it came by.
 """
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
+import sqlalchemy as sa
 
 from database import campaigns
 from database.engine import Database
 from utils.errors import Conflict
+
+Answer = TypeVar("Answer")
 
 #: Contract §4: an Idempotency-Key is kept for 7 days.
 KEY_KEPT_SECONDS = 7 * 86400
@@ -22,13 +25,43 @@ def fingerprint(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def first_answer(database: Database, key: str, body: str, now: float) -> dict[str, Any] | None:
+class Request(NamedTuple):
+    """A request that may come again; without a key it is always the first."""
+
+    key: str | None
+    body: str | None  #: its fingerprint
+
+    @classmethod
+    def of(cls, key: str | None, body: Callable[[], str]) -> "Request":
+        """`body` is asked only for a key: it may hold megabytes."""
+        return cls(key, body()) if key else cls(None, None)
+
+    def columns(self) -> dict[str, str | None]:
+        """What a campaign's row keeps of it."""
+        return {"idempotency_key": self.key, "idempotency_hash": self.body}
+
+
+def once(store: Callable[[], Answer], known: Callable[[], Answer | None]) -> Answer:
+    """What `store` answers; or what is `known` when another request with the key was stored
+    meanwhile, which the unique column tells."""
+    try:
+        return store()
+    except sa.exc.IntegrityError:
+        answer = known()
+        if answer is None:
+            raise
+        return answer
+
+
+def first_answer(database: Database, request: Request, now: float) -> dict[str, Any] | None:
     """What the first request with this key was answered; None when there was none, or it is too
-    long ago. `body` is its fingerprint: Conflict when that request asked for something else."""
+    long ago. Conflict when that request asked for something else."""
+    if request.key is None:
+        return None
     with database.read() as connection:
-        row = campaigns.by_idempotency_key(connection, key)
+        row = campaigns.by_idempotency_key(connection, request.key)
     if row is None or row["created_at"] < now - KEY_KEPT_SECONDS:
         return None
-    if row["idempotency_hash"] != body:
+    if row["idempotency_hash"] != request.body:
         raise Conflict("this Idempotency-Key was used with another body")
     return dict(row["idempotency_answer"])

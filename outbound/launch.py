@@ -20,7 +20,7 @@ from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
 from outbound.composer import Composer
-from outbound.idempotency import KEY_KEPT_SECONDS, fingerprint, first_answer
+from outbound.idempotency import KEY_KEPT_SECONDS, Request, fingerprint, first_answer, once
 from utils import addresses
 from utils.errors import FieldError, Invalid
 from utils.signing import new_nonce
@@ -114,27 +114,23 @@ class Launcher:
         """Check, store, start. Raises Invalid, Conflict or NotReady, and then nothing is stored."""
         if self._identity.blockers:
             raise NotReady(self._identity.blockers)
-        if idempotency_key:
-            known = self._answer_to(idempotency_key, draft)
-            if known:
-                return known
-        row, size, warnings = self._prepared(draft, idempotency_key)
-        try:
-            launched = self._db.transact(lambda c: self._store(c, row, size, warnings))
-        except sa.exc.IntegrityError:
-            # Two requests with one key at once: the other was first.
-            known = self._answer_to(idempotency_key or "", draft)
-            if known is None:
-                raise
+        request = Request.of(idempotency_key, draft.fingerprint)
+        if known := self._answer_to(request):
             return known
-        self._wake(launched.campaign_id)
+        row, size, warnings = self._prepared(draft, request)
+        launched = once(
+            lambda: self._db.transact(lambda c: self._store(c, row, size, warnings)),
+            lambda: self._answer_to(request),
+        )
+        if not launched.repeated:
+            self._wake(launched.campaign_id)
         return launched
 
-    def _answer_to(self, key: str, draft: Draft) -> Launched | None:
-        known = first_answer(self._db, key, draft.fingerprint(), self._clock())
+    def _answer_to(self, request: Request) -> Launched | None:
+        known = first_answer(self._db, request, self._clock())
         return Launched(**known, repeated=True) if known else None
 
-    def _prepared(self, draft: Draft, key: str | None) -> tuple[dict[str, Any], int, list[str]]:
+    def _prepared(self, draft: Draft, request: Request) -> tuple[dict[str, Any], int, list[str]]:
         """Everything that takes time, without a write lock: row, size of the audience, warnings."""
         now = self._clock()
         row = self._row(draft, now)
@@ -145,11 +141,7 @@ class Launcher:
             if not size:
                 raise Invalid.of("segment", "no active subscriber matches: nobody would get this")
             _refuse_missing(connection, compiled, people)
-        row |= {
-            "links": list(compiled.links),
-            "idempotency_key": key,
-            "idempotency_hash": draft.fingerprint() if key else None,
-        }
+        row |= {"links": list(compiled.links), **request.columns()}
         return row, size, [str(warning) for warning in compiled.warnings]
 
     def _store(
@@ -222,17 +214,26 @@ def _refuse_missing(
     if not names:
         return
     lacking = audience.missing_counts(connection, people, list(names))
-    first_use = {use.name: use for use in reversed(compiled.variables)}
-    problems = [
-        FieldError(
-            first_use[name].part,
-            f"line {first_use[name].line}: {count} recipients have no `{name}`"
-            " (give it a default, or send with allow_missing)",
+    advice = "(give it a default, or send with allow_missing)"
+    refuse_lacking(
+        compiled,
+        {
+            name: f"{count} recipients have no `{name}` {advice}"
+            for name, (count, _examples) in lacking.items()
+        },
+    )
+
+
+def refuse_lacking(compiled: Compiled, words: Mapping[str, str]) -> None:
+    """Raise Invalid with what is to be said of each variable, at the place of its first use."""
+    if words:
+        first_use = {use.name: use for use in reversed(compiled.variables)}
+        raise Invalid(
+            [
+                FieldError(first_use[name].part, f"line {first_use[name].line}: {said}")
+                for name, said in words.items()
+            ]
         )
-        for name, (count, _examples) in lacking.items()
-    ]
-    if problems:
-        raise Invalid(problems)
 
 
 def checked(composer: Composer, row: Mapping[str, Any]) -> Compiled:

@@ -19,8 +19,15 @@ from mail.compiled import Compiled
 from mail.people import Person, RenderError
 from outbound import attachments
 from outbound.composer import Composer
-from outbound.idempotency import KEY_KEPT_SECONDS, fingerprint, first_answer
-from outbound.launch import Draft, Identity, checked, header_problems, sender_problems
+from outbound.idempotency import KEY_KEPT_SECONDS, Request, fingerprint, first_answer, once
+from outbound.launch import (
+    Draft,
+    Identity,
+    checked,
+    header_problems,
+    refuse_lacking,
+    sender_problems,
+)
 from utils.addresses import Address, BadAddress, parse
 from utils.attributes import BadValue
 from utils.attributes import attributes as checked_attributes
@@ -86,22 +93,21 @@ class Mailer:
 
     def post(self, mail: Mail, *, idempotency_key: str | None = None) -> Posted:
         """Check and store. Raises Invalid or Conflict, and then nothing is stored."""
-        known = self._answer_to(idempotency_key, mail)
-        if known:
+        request = Request.of(idempotency_key, mail.fingerprint)
+        if known := self._answer_to(request):
             return known
-        address, row = self._prepared(mail, idempotency_key)
-        try:
-            posted = self._db.transact(lambda c: self._store(c, row, address.canonical))
-        except sa.exc.IntegrityError:  # two requests with one key at once: the other was first
-            known = self._answer_to(idempotency_key, mail)
-            if known is None:
-                raise
-            return known
-        self._wake()
+        address, row = self._prepared(mail)
+        row |= request.columns()
+        posted = once(
+            lambda: self._db.transact(lambda c: self._store(c, row, address.canonical)),
+            lambda: self._answer_to(request),
+        )
+        if not posted.repeated:
+            self._wake()
         return posted
 
-    def _answer_to(self, key: str | None, mail: Mail) -> Posted | None:
-        known = first_answer(self._db, key, mail.fingerprint(), self._clock()) if key else None
+    def _answer_to(self, request: Request) -> Posted | None:
+        known = first_answer(self._db, request, self._clock())
         return Posted(**known, repeated=True) if known else None
 
     def _store(self, connection: sa.Connection, row: Mapping[str, Any], address: str) -> Posted:
@@ -121,7 +127,7 @@ class Mailer:
 
     # --- checks ------------------------------------------------------------------------------
 
-    def _prepared(self, mail: Mail, key: str | None) -> tuple[Address, dict[str, Any]]:
+    def _prepared(self, mail: Mail) -> tuple[Address, dict[str, Any]]:
         """Everything that takes time, without a write lock; Invalid with every wrong field."""
         now = self._clock()
         draft = self._identity.signing(mail.draft())
@@ -132,9 +138,7 @@ class Mailer:
         row = self._row(mail, draft, address, now)
         compiled = checked(self._composer, row | {"id": 0})
         _check_rendering(compiled, address.email, mail.variables)
-        links = {"links": list(compiled.links)}
-        keyed = {"idempotency_key": key, "idempotency_hash": mail.fingerprint() if key else None}
-        return address, row | links | keyed
+        return address, row | {"links": list(compiled.links)}
 
     def _sender_problems(self, draft: Draft) -> list[FieldError]:
         if not draft.from_email:
@@ -197,16 +201,10 @@ def _own(mail: Mail, now: float) -> list[FieldError]:
 def _check_rendering(compiled: Compiled, to: str, variables: Mapping[str, Any]) -> None:
     """The message is made once now, so that whatever is wrong with it is told and not found."""
     missing = compiled.missing(Person(to, "", dict(variables)))
-    first_use = {use.name: use for use in reversed(compiled.variables)}
-    problems = [
-        FieldError(
-            first_use[name].part,
-            f"line {first_use[name].line}: `{name}` is not in variables (or give it a default)",
-        )
-        for name in missing
-    ]
-    if problems:
-        raise Invalid(problems)
+    refuse_lacking(
+        compiled,
+        {name: f"`{name}` is not in variables (or give it a default)" for name in missing},
+    )
     try:
         message = compiled.render((0, to, "", to, dict(variables)))
     except RenderError as error:
