@@ -54,7 +54,6 @@ class Signer:
     def __init__(self, keys: tuple[str, ...], purpose: str) -> None:
         """`purpose` is "tracking" or "consent": a token of one is worthless as one of the other."""
         self._part = _PARTS[purpose]
-        self._keys = keys
         self._macs = [
             hashlib.blake2b(
                 key=hashlib.sha256(key.encode()).digest(), digest_size=_MAC_BYTES * len(_PARTS)
@@ -85,7 +84,8 @@ class Signer:
     ) -> Callable[[Sequence[int]], list[tuple[str, str]]]:
         """This signer's and the other's token for many sends of one campaign, made together.
         Raises ValueError for a signer with other keys."""
-        if other._keys != self._keys:  # noqa: SLF001 -- of the same class
+        theirs = other._macs  # noqa: SLF001 -- of the same class
+        if [mac.digest() for mac in theirs] != [mac.digest() for mac in self._macs]:
             raise ValueError("both signers must have the same keys")
         start, name, part = self._macs[0].copy, nonce.encode(), self._part
         other_part = other._part  # noqa: SLF001
