@@ -178,20 +178,52 @@ def end_server(server: "subprocess.Popen[bytes]") -> None:
 @contextlib.contextmanager
 def running_cluster(durable: bool = False) -> Iterator[Cluster]:
     """A server for the length of the block; `durable` keeps fsync on, for tests that cut power."""
-    binaries, account = find_binaries(), server_account()
+    with running_server(durable) as server:
+        yield server.cluster
+
+
+class Server:
+    """A cluster whose server can be killed and started again."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._binaries, self._account, self._durable = find_binaries(), server_account(), durable
+        if self._account:
+            shutil.chown(folder, self._account)
+        password = secrets.token_hex(16)
+        self._data = init_cluster(self._binaries, folder, password, self._account)
+        self.cluster = Cluster(free_port(), password, os.getpid(), str(folder))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = spawn_server(
+            self._binaries, self._data, self.cluster.port, self._account, self._durable
+        )
+        await_server(self._process, self.cluster)
+
+    def crash(self) -> None:
+        """As power goes away: what is not in the log is lost."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """End it, whether or not it answers."""
+        if self._process is not None:
+            end_server(self._process)
+
+
+@contextlib.contextmanager
+def running_server(durable: bool = False) -> Iterator[Server]:
+    """The same, for tests that stop and start it."""
     folder = Path(tempfile.mkdtemp(prefix="eds-postgres-"))
     try:
-        if account:
-            shutil.chown(folder, account)
-        password = secrets.token_hex(16)
-        data = init_cluster(binaries, folder, password, account)
-        cluster = Cluster(free_port(), password, os.getpid(), str(folder))
-        server = spawn_server(binaries, data, cluster.port, account, durable)
+        server = Server(folder, durable=durable)
         try:
-            await_server(server, cluster)
-            yield cluster
+            server.start()
+            yield server
         finally:
-            end_server(server)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,14 +2,12 @@
 through the others, and nothing ambiguous is resent."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from database import migrate, send_acts
 from database.engine import Database
 from email_sender import Options
-from simulator import server
 from tests import house
 from tests.house import House
 from tests.journeys.rehearsal import Rehearsal, real_esps
@@ -22,12 +20,6 @@ DOUBTFUL = {
     "error_500": False, "accepted_500": True, "error_502": False, "error_504": False,
     "hang": False, "accepted_hang": True, "malformed": True, "truncated": True, "empty_200": True,
 }  # fmt: skip
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
-    with server.start(tmp_path / "simulator.db") as running:
-        yield Rehearsal(running)
 
 
 @pytest.fixture
@@ -51,15 +43,16 @@ def home(
     database.dispose()
 
 
-def _campaign(home: House) -> int:
-    home.add_people(PEOPLE)
+def drained(home: House, people: int) -> int:
+    """A campaign to so many new people, as far as it leaves by itself."""
+    home.add_people(people)
     campaign = home.launch()
     home.drain(campaign, seconds=30)
     return campaign
 
 
 def test_a_campaign_leaves_through_all_three(home: House, rehearsal: Rehearsal) -> None:
-    campaign = _campaign(home)
+    campaign = drained(home, PEOPLE)
     assert home.ledger(campaign) == {"accepted": PEOPLE}
     taken = rehearsal.taken()
     assert {message["esp"] for message in taken} == set(house.NAMES)
@@ -73,7 +66,7 @@ def test_what_was_certainly_not_taken_leaves_through_the_others(
     home: House, rehearsal: Rehearsal, esp: str, kind: str
 ) -> None:
     rehearsal.fault(esp, kind)
-    campaign = _campaign(home)
+    campaign = drained(home, PEOPLE)
     assert home.ledger(campaign) == {"accepted": PEOPLE}
     assert home.campaign(campaign)["status"] == "sent"
     assert esp not in {message["esp"] for message in rehearsal.taken()}
@@ -87,7 +80,7 @@ def test_a_connection_that_breaks_at_the_door_is_certain_or_in_doubt_but_never_t
 ) -> None:
     """Whether the request was written before the reset came is a race; both answers are right."""
     rehearsal.fault(esp, kind)
-    campaign = _campaign(home)
+    campaign = drained(home, PEOPLE)
     ledger = home.ledger(campaign)
     assert set(ledger) <= {"accepted", "in_doubt"}
     assert sum(ledger.values()) == PEOPLE
@@ -103,7 +96,7 @@ def test_what_is_ambiguous_stays_in_doubt_and_the_rest_leaves(
     if (esp, kind) == ("sendgrid", "malformed") or (esp, kind) in EMPTY_IS_FINE:
         pytest.skip("SendGrid's 202 needs no body: any 202 is an acceptance")
     rehearsal.fault(esp, kind)
-    campaign = _campaign(home)
+    campaign = drained(home, PEOPLE)
     ledger = home.ledger(campaign)
     assert home.campaign(campaign)["status"] == "sent"
     assert set(ledger) == {"accepted", "in_doubt"}

@@ -2,8 +2,6 @@
 itself goes away: limits hold exactly, nobody is mailed twice, nobody is lost."""
 
 import random
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from tests.journeys.test_kills import (
     stage,
     until,
 )
+from tests.postgres import Server
 
 __all__ = ["stage"]
 
@@ -94,45 +93,15 @@ def _spent(theatre: Stage, campaign: int) -> bool:
     return not ledger["sending"] and all(esp["remaining_today"] == 0 for esp in esps)
 
 
-class Server:
-    """A PostgreSQL of this test's own, to be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._binaries, self._account = postgres.find_binaries(), postgres.server_account()
-        folder.mkdir(mode=0o755)
-        if self._account:
-            shutil.chown(folder, self._account)
-        self._data = postgres.init_cluster(self._binaries, folder, "word", self._account)
-        self.cluster = postgres.Cluster(postgres.free_port(), "word", 0, str(folder))
-        self.start()
-
-    def start(self) -> None:
-        self._server = postgres.spawn_server(
-            self._binaries, self._data, self.cluster.port, self._account, durable=True
-        )
-        postgres.await_server(self._server, self.cluster)
-
-    def crash(self) -> None:
-        """As power goes away: what is not in the log is lost."""
-        self._server.kill()
-        self._server.wait(30)
-
-    def stop(self) -> None:
-        postgres.end_server(self._server)
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="eds-restart-") as folder:
-        Path(folder).chmod(0o755)
-        try:
-            made = Server(Path(folder) / "cluster")
-        except postgres.NoServer as reason:
-            if required("REQUIRE_POSTGRES"):
-                raise
-            pytest.skip(f"no PostgreSQL server here: {reason}")
-        yield made
-        made.stop()
+    try:
+        with postgres.running_server(durable=True) as made:
+            yield made
+    except postgres.NoServer as reason:
+        if required("REQUIRE_POSTGRES"):
+            raise
+        pytest.skip(f"no PostgreSQL server here: {reason}")
 
 
 def test_a_postgresql_that_crashes_mid_campaign_costs_a_pause_and_nothing_else(

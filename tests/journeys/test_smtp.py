@@ -14,20 +14,13 @@ from services.amazon_ses import AmazonSes
 from services.esp import Capabilities
 from services.ses_client import AwsKeys
 from services.ses_smtp import SesSmtp, endpoint
-from simulator import server
 from tests import house
 from tests.house import House
 from tests.journeys.rehearsal import Rehearsal, real_esps
-from tests.journeys.test_faults import CERTAIN, DOUBTFUL
+from tests.journeys.test_faults import CERTAIN, DOUBTFUL, drained
 from tests.journeys.test_kills import add_people, copies, settled, until
 
 PEOPLE = 60
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
-    with server.start(tmp_path / "simulator.db") as running:
-        yield Rehearsal(running)
 
 
 @pytest.fixture
@@ -54,9 +47,7 @@ def test_what_was_certainly_not_taken_leaves_through_the_others(
     home: House, rehearsal: Rehearsal, kind: str
 ) -> None:
     rehearsal.fault("ses", kind)
-    home.add_people(PEOPLE)
-    campaign = home.launch()
-    home.drain(campaign, seconds=30)
+    campaign = drained(home, PEOPLE)
     assert home.ledger(campaign) == {"accepted": PEOPLE}
     assert "ses" not in {message["esp"] for message in rehearsal.taken()}
 
@@ -66,9 +57,7 @@ def test_a_reset_before_the_dot_is_certain_or_in_doubt_but_never_twice(
 ) -> None:
     """The dot may be written before our side hears of the reset: then it is in doubt."""
     rehearsal.fault("ses", "reset_early")
-    home.add_people(PEOPLE)
-    campaign = home.launch()
-    home.drain(campaign, seconds=30)
+    campaign = drained(home, PEOPLE)
     ledger = home.ledger(campaign)
     assert ledger.get("accepted", 0) + ledger.get("in_doubt", 0) == PEOPLE
     taken = [message["to"] for message in rehearsal.taken()]
@@ -81,9 +70,7 @@ def test_what_is_ambiguous_stays_in_doubt_and_nobody_gets_two(
     home: House, rehearsal: Rehearsal, kind: str
 ) -> None:
     rehearsal.fault("ses", kind)
-    home.add_people(PEOPLE)
-    campaign = home.launch()
-    home.drain(campaign, seconds=30)
+    campaign = drained(home, PEOPLE)
     ledger = home.ledger(campaign)
     assert set(ledger) == {"accepted", "in_doubt"}
     assert sum(ledger.values()) == PEOPLE
