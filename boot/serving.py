@@ -296,7 +296,7 @@ def run_worker(work: Work, parts: Parts, ready: Callable[[], None]) -> None:
     """Run the engine until SIGTERM or SIGINT; requests in flight end first."""
     # Not an Event: its `set` in a handler takes the lock that the `wait` below it may hold.
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in foreground.ENDING:
         signal.signal(number, lambda *_: ended.put(None))
     work.start(parts)
     ready()
@@ -305,4 +305,5 @@ def run_worker(work: Work, parts: Parts, ready: Callable[[], None]) -> None:
         with suppress(queue.Empty):
             ended.get(timeout=1)
             break
+    foreground.hear_no_more()
     work.stop()

@@ -10,6 +10,8 @@ from pathlib import Path
 from simulator.server import start
 
 LOOK_SECONDS = 0.5
+#: The signals that ask a program to end.
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
@@ -19,7 +21,7 @@ def serve(
     """Serve; 0 after SIGTERM, SIGINT or the end of `parent_pid`."""
     # A signal handler may take no lock that the code under it holds; this queue takes none.
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, lambda *_: ended.put(None))
     with start(db, port, host, webhook_target, engagement) as running:
         # A reader that went away is no reason to stop serving.
@@ -30,7 +32,15 @@ def serve(
             with suppress(queue.Empty):
                 ended.get(timeout=LOOK_SECONDS)
                 break
+        hear_no_more()
     return 0
+
+
+def hear_no_more() -> None:
+    """From here on the program ends by itself. A handler would not do: Python takes handlers away
+    while it exits, and the next signal would end the process in the middle of that."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _alive(pid: int) -> bool:
