@@ -1,6 +1,7 @@
 """What an operator does with a campaign under way, and what heals by itself.
 
 Every act is a compare-and-set: where the state does not allow it, Conflict says which state it is.
+The hidden campaign of a single mail is nobody's to act on: to the acts there is none.
 """
 
 import logging
@@ -13,8 +14,8 @@ import sqlalchemy as sa
 from database import campaigns, expiry, send_acts, transactional
 from database import esp_performance as performance
 from database.engine import Database
+from database.models import CampaignKind, Phase
 from database.models import CampaignStatus as C
-from database.models import Phase
 from database.models import SendStatus as S
 from database.send_acts import Slice
 from outbound import guard
@@ -128,15 +129,16 @@ class CampaignControl:
         self, connection: sa.Connection, campaign_id: int, target: C, reason: str,
         only_from: tuple[C, ...] | None,
     ) -> None:  # fmt: skip
+        self._must_be(connection, campaign_id, tuple(C))
         if not campaigns.move(connection, campaign_id, target, reason=reason, only_from=only_from):
             self._must_be(connection, campaign_id, ())
 
     def _must_be(self, connection: sa.Connection, campaign_id: int, allowed: tuple[C, ...]) -> None:
-        row = campaigns.get(connection, campaign_id)
-        if row is None:
+        campaign = campaigns.brief(connection, campaign_id)
+        if campaign is None or campaign.kind != CampaignKind.CAMPAIGN:
             raise NotFound(f"there is no campaign {campaign_id}")
-        if row["status"] not in allowed:
-            raise Conflict(f"campaign {campaign_id} is {row['status']}")
+        if campaign.status not in allowed:
+            raise Conflict(f"campaign {campaign_id} is {campaign.status}")
 
     # --- heal ----------------------------------------------------------------------------------
 

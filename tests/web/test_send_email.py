@@ -69,6 +69,25 @@ def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    "act,body",
+    [
+        ("pause", {}), ("resume", None), ("cancel", None), ("retry-failed", None),
+        ("resolve-in-doubt", {"action": "resend"}), ("resolve-in-doubt", {"action": "mark_failed"}),
+    ],
+)  # fmt: skip
+def test_the_campaign_behind_a_mail_is_nobodys_to_act_on(
+    served: Served, act: str, body: dict[str, str] | None
+) -> None:
+    campaign = served.home.post()
+    before = served.home.campaign(campaign)
+    hidden = served.api.post(f"/campaigns/{campaign}/{act}", body)
+    unknown = served.api.post(f"/campaigns/{campaign + 1}/{act}", body)
+    assert (hidden.status_code, unknown.status_code) == (404, 404)
+    assert hidden.json["detail"] == f"there is no campaign {campaign}"
+    assert served.home.campaign(campaign) == before
+
+
+@pytest.mark.parametrize(
     "body,field",
     [
         ({"to": "nobody"}, "to"), ({"subject": "a\nb"}, "subject"), ({"text": None}, "html"),
