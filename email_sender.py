@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from database import campaigns, sends, transactional
+from database import campaigns, sends, transactional, unsendable
 from database import esp_performance as performance
 from database.engine import Database, DatabaseUnavailable
 from database.models import CampaignStatus, Lane, SendStatus
@@ -146,8 +146,7 @@ class EmailSender:
     def _fail(
         self, connection: sa.Connection, claim: Claim | Parcel, failed: Sequence[tuple[int, str]]
     ) -> None:
-        now = self._clock()
-        ours = sends.record_stopped(connection, claim.lease, None, SendStatus.FAILED, failed, now)
+        ours = unsendable.fail(connection, claim.lease, failed, self._clock())
         performance.give_back(connection, claim.esp, claim.day, ours)
 
     def _pause_unrenderable(self, claims: Sequence[Claim], fault: Unrenderable) -> None:

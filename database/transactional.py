@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from database import campaigns, ledger, send_acts, sends
+from database import campaigns, ledger, send_acts, sends, unsendable
 from database.bulk import packed, texts_in
 from database.models import CampaignKind, CampaignStatus, Lane, subscribers
 from database.models import SendStatus as S
@@ -105,7 +105,7 @@ def expire(connection: sa.Connection, lease: Lease, picked: Sequence[Picked], no
     """End queued mail whose time is over. Nothing fails that is not claimed, so it is claimed."""
     ids = [row.id for row in picked]
     sends.take(connection, lease, None, ids, now)
-    sends.record_stopped(connection, lease, None, S.FAILED, [(id_, EXPIRED) for id_ in ids], now)
+    unsendable.fail(connection, lease, [(id_, EXPIRED) for id_ in ids], now)
 
 
 def resend_doubt(connection: sa.Connection, campaign_id: int, now: float) -> bool:
