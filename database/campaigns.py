@@ -1,6 +1,6 @@
 """Campaigns: their content, their state, and which of them a worker should look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -68,11 +68,12 @@ def by_idempotency_key(connection: sa.Connection, key: str) -> sa.RowMapping | N
     )
 
 
-def forget_idempotency_keys(connection: sa.Connection, before: float) -> None:
-    """Drop the keys of requests older than `before` (contract: kept 7 days)."""
+def forget_idempotency_key(connection: sa.Connection, key: str, before: float) -> None:
+    """Free a key whose request was made before this moment. Only the key that is wanted again:
+    nobody asks for the others, and looking for old ones would read all that there are."""
     connection.execute(
         _t.update()
-        .where(_t.c.idempotency_key.is_not(None), _t.c.created_at < before)
+        .where(_t.c.idempotency_key == key, _t.c.created_at < before)
         .values(idempotency_key=None, idempotency_hash=None, idempotency_answer=None)
     )
 
@@ -92,12 +93,24 @@ def move(
 ) -> bool:  # fmt: skip
     """Change a campaign's state if it may change so; False = someone was first or it may not."""
     sources = [s for s in sources_of(target) if only_from is None or s in only_from]
+    files = _NO_FILES if target is C.CANCELLED else {}
     changed = connection.execute(
         _t.update()
         .where(_t.c.id == campaign_id, _t.c.status.in_(sources))
-        .values(status=target, status_reason=reason, **values)
+        .values(status=target, status_reason=reason, **values, **files)
     ).rowcount
     return changed == 1
+
+
+#: The files of a mail are kept for nothing but its sending: once it has ended, they go.
+_NO_FILES: Mapping[str, Any] = {"attachments": None}
+
+
+def forget_attachments(connection: sa.Connection, campaign_ids: Collection[int]) -> None:
+    """For mails that were in doubt when their campaign ended, and now are so no more."""
+    if campaign_ids:
+        mails = _t.c.id.in_(sorted(campaign_ids))
+        connection.execute(_t.update().where(mails).values(**_NO_FILES))
 
 
 def highest_subscriber_id(connection: sa.Connection) -> int:
@@ -174,18 +187,20 @@ _REACHED = _t.c.n_accepted + _t.c.n_delivered + _t.c.n_bounced + _t.c.n_complain
 
 def finish(connection: sa.Connection, campaign_id: int, now: float) -> str | None:
     """End a campaign when nothing is queued or sending: `sent`, or `failed` when nobody was
-    reached. Returns the new state, None when it is not over."""
+    reached. Returns the new state, None when it is not over. What is in doubt has not ended, and
+    keeps its files."""
     over = (_t.c.phase == Phase.DRAINING, _t.c.n_queued == 0, _t.c.n_sending == 0)
     row = connection.execute(
-        sa.select(_REACHED).where(_t.c.id == campaign_id, *over).with_for_update()
+        sa.select(_REACHED, _t.c.n_in_doubt).where(_t.c.id == campaign_id, *over).with_for_update()
     ).one_or_none()
     if row is None:
         return None
+    files = {} if row.n_in_doubt else _NO_FILES
     target, reason = (C.SENT, "") if row[0] else (C.FAILED, _why_nobody(connection, campaign_id))
     moved = connection.execute(
         _t.update()
         .where(_t.c.id == campaign_id, _t.c.status.in_([C.SENDING, C.PAUSED]), *over)
-        .values(status=target, status_reason=reason, phase=Phase.DONE, finished_at=now)
+        .values(status=target, status_reason=reason, phase=Phase.DONE, finished_at=now, **files)
     ).rowcount
     return target if moved else None
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from database import esp_performance as performance
 from database import ledger, send_acts
+from database.campaigns import forget_attachments
 from database.ledger import Move
 from database.models import Lane, campaigns, sends
 from database.models import SendStatus as S
@@ -119,4 +120,6 @@ def not_found(connection: sa.Connection, doubt: Doubt, esp: str, now: float) -> 
     )
     if target is S.FAILED:
         ledger.apply(connection, doubt.campaign_id, {Move(S.IN_DOUBT, target, esp): 1})
+        if doubt.lane is Lane.TRANSACTIONAL:
+            forget_attachments(connection, [doubt.campaign_id])
     return target

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from database import esp_performance as performance
 from database import ledger
 from database.bulk import packed, relation
+from database.campaigns import forget_attachments
 from database.ledger import Move
 from database.models import Lane, campaigns, sends
 from database.models import SendStatus as S
@@ -101,6 +102,8 @@ def lift(connection: sa.Connection, lifts: Sequence[Lift], now: float) -> None:
         ledger.apply(connection, campaign_id, moves[campaign_id])
     claims = [(l_.row.esp, l_.row.claimed_at) for l_ in lifts if l_.row.claimed_at is not None]
     performance.give_back_claimed(connection, claims)
+    single = [l_.row for l_ in lifts if l_.row.lane is Lane.TRANSACTIONAL]
+    forget_attachments(connection, {row.campaign_id for row in single if row.status is S.IN_DOUBT})
 
 
 class Slice(NamedTuple):

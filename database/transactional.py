@@ -21,6 +21,8 @@ EXPIRED = "expired"
 #: The word in a trail for a doubt that the request itself wanted resent. `verify` knows how it
 #: begins: somebody asked for it.
 RESENT = "resend by on_doubt"
+#: `on_doubt` of a mail that goes once more when an ESP may have taken it; then it is `resent`.
+WANTED = "resend"
 
 
 class Recipient(NamedTuple):
@@ -54,17 +56,6 @@ def insert(
     ).scalar_one()  # fmt: skip
     ledger.move(connection, campaign_id, None, S.QUEUED)
     return campaign_id, int(send_id)
-
-
-def forget_key(connection: sa.Connection, key: str, before: float) -> None:
-    """Free an idempotency key whose request was made before this moment. Mail is too frequent to
-    look through all keys each time."""
-    t = campaigns_table
-    connection.execute(
-        t.update()
-        .where(t.c.idempotency_key == key, t.c.created_at < before)
-        .values(idempotency_key=None, idempotency_hash=None, idempotency_answer=None)
-    )
 
 
 class Due(NamedTuple):
@@ -114,25 +105,28 @@ def resend_doubt(connection: sa.Connection, campaign_id: int, now: float) -> boo
     mail = campaigns.brief(connection, campaign_id)
     if mail is None or mail.kind != CampaignKind.TRANSACTIONAL or mail.status not in _OPEN:
         return False
-    wanted = mail.options.get("on_doubt") == "resend"
+    wanted = mail.options.get("on_doubt") == WANTED
     if not wanted or (mail.options.get("expires_at") or now + 1) <= now:
         return False
-    s = sends_table.c
-    doubtful = sa.select(s.trail).where(
-        s.campaign_id == campaign_id, s.status == sa.literal_column("'in_doubt'")
-    )
-    trails = connection.execute(doubtful).scalars().all()
-    if not trails or any(was_resent(one or ()) for one in trails):
+    if not send_acts.resolve(connection, campaign_id, S.QUEUED, RESENT, now, Slice(0, 1)):
         return False
-    return bool(send_acts.resolve(connection, campaign_id, S.QUEUED, RESENT, now, Slice(0, 1)))
+    connection.execute(_DONE[connection.dialect.name], {"id": campaign_id})
+    return True
 
 
 _OPEN = (CampaignStatus.SENDING, CampaignStatus.PAUSED)
-
-
-def was_resent(steps: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a trail shows that a doubt was resent because the request wanted it."""
-    return any(step.get("why") == RESENT for step in steps)
+#: The option says that it was done: a trail forgets its oldest lines. One that was emptied
+#: meanwhile, since its person was erased, stays empty.
+_DONE = {
+    "sqlite": sa.text(
+        "UPDATE campaigns SET options = json_replace(options, '$.on_doubt', 'resent')"
+        " WHERE id = :id"
+    ),
+    "postgresql": sa.text(
+        "UPDATE campaigns SET options = jsonb_set(options, '{on_doubt}', '\"resent\"', false)"
+        " WHERE id = :id"
+    ),
+}
 
 
 # --- did they get it? ----------------------------------------------------------------------------

@@ -41,6 +41,12 @@ class Request(NamedTuple):
         return {"idempotency_key": self.key, "idempotency_hash": self.body}
 
 
+def free(connection: sa.Connection, key: str | None, now: float) -> None:
+    """Let a key be used anew whose request was made too long ago to be repeated."""
+    if key is not None:
+        campaigns.forget_idempotency_key(connection, key, now - KEY_KEPT_SECONDS)
+
+
 def once(store: Callable[[], Answer], known: Callable[[], Answer | None]) -> Answer:
     """What `store` answers; or what is `known` when another request with the key was stored
     meanwhile, which the unique column tells."""

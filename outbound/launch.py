@@ -20,7 +20,7 @@ from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
 from outbound.composer import Composer
-from outbound.idempotency import KEY_KEPT_SECONDS, Request, fingerprint, first_answer, once
+from outbound.idempotency import Request, fingerprint, first_answer, free, once
 from utils import addresses
 from utils.errors import FieldError, Invalid
 from utils.signing import new_nonce
@@ -148,7 +148,7 @@ class Launcher:
         self, connection: sa.Connection, row: Mapping[str, Any], size: int,
         warnings: list[str],
     ) -> Launched:  # fmt: skip
-        campaigns.forget_idempotency_keys(connection, row["created_at"] - KEY_KEPT_SECONDS)
+        free(connection, row["idempotency_key"], row["created_at"])
         last = campaigns.highest_subscriber_id(connection)
         values = {name: value for name, value in row.items() if name != "id"}
         campaign_id = campaigns.insert(connection, values | {"max_subscriber_id": last})

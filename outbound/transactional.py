@@ -19,7 +19,7 @@ from mail.compiled import Compiled
 from mail.people import Person, RenderError
 from outbound import attachments
 from outbound.composer import Composer
-from outbound.idempotency import KEY_KEPT_SECONDS, Request, fingerprint, first_answer, once
+from outbound.idempotency import Request, fingerprint, first_answer, free, once
 from outbound.launch import (
     Draft,
     Identity,
@@ -111,9 +111,8 @@ class Mailer:
         return Posted(**known, repeated=True) if known else None
 
     def _store(self, connection: sa.Connection, row: Mapping[str, Any], address: str) -> Posted:
-        key, now = row["idempotency_key"], row["created_at"]
-        if key:
-            transactional.forget_key(connection, key, now - KEY_KEPT_SECONDS)
+        key = row["idempotency_key"]
+        free(connection, key, row["created_at"])
         person = transactional.recipient(connection, (address, self._alias(address)))
         if person is not None and person.status in UNREACHABLE:
             raise Conflict(_why_not(person))

@@ -39,6 +39,9 @@ ACTS: dict[str, Act] = {
     ),
     "people": lambda c: suppression.stop_sends(c, [7], SubscriberStatus.BOUNCED, at=1.0),
     "cancel": lambda c: campaigns.cancel_queued(c, 3, 1.0, 10),
+    "known key": lambda c: campaigns.by_idempotency_key(c, "k"),
+    "old key": lambda c: campaigns.forget_idempotency_key(c, "k", 1.0),
+    "files": lambda c: campaigns.forget_attachments(c, [1, 2]),
 }
 
 

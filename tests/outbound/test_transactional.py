@@ -8,6 +8,7 @@ import pytest
 from database import audit, migrate, send_acts
 from database.engine import Database
 from database.models import Lane
+from database.sends import TRAIL_LENGTH
 from services.esp import Accepted, Batch, EspError, Refused, Suspended, Unavailable
 from tests import house
 from tests.house import House, all_get
@@ -110,6 +111,24 @@ def test_a_doubt_is_resent_once_by_another_esp_when_the_request_wants_it(home: H
     taken = {name: len(esp.taken) for name, esp in home.esps.items()}
     assert taken == {"sendgrid": 1, "ses": 1, "postmark": 0}
     assert home.ledger(campaign) == {"in_doubt": 1}
+
+
+def test_a_doubt_is_resent_once_however_much_happens_in_between(home: House) -> None:
+    """A trail forgets its oldest lines; what was done must be known all the same."""
+    first, *others = home.esps.values()
+    first.answers = [first.takes_but_hides_it]
+    for esp in (first, *others):
+        esp.always = all_get(Unavailable("down"))
+    campaign = home.post(on_doubt="resend")
+    for _ in range(TRAIL_LENGTH + 10):
+        home.drain(campaign)
+        home.clock.forward(400)
+    assert "resend by on_doubt" not in str(send_of(home, campaign)["trail"])
+    for esp in home.esps.values():
+        esp.always = esp.takes_but_hides_it
+    home.drain(campaign)
+    assert home.ledger(campaign) == {"in_doubt": 1}
+    assert sum(len(esp.taken) for esp in home.esps.values()) == 2
 
 
 def test_the_doubt_of_a_lost_worker_is_resent_as_well(home: House) -> None:
