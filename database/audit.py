@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from database import audit_ledger, audit_people
+from database import audit_ledger, audit_mail, audit_people
 from database.audit_check import Check, Facts, Finding, run, sql
 from database.engine import Database
 from database.models import CampaignStatus, Phase, SendStatus, SubscriberStatus
@@ -120,7 +120,9 @@ HOUSE = (
     ),
 )  # fmt: skip
 
-CHECKS: tuple[Check, ...] = (*audit_ledger.CHECKS, *audit_people.CHECKS, *HOUSE)
+CHECKS: tuple[Check, ...] = (
+    *audit_ledger.CHECKS, *audit_people.CHECKS, *audit_mail.CHECKS, *HOUSE,
+)  # fmt: skip
 
 #: Found out by breaking things, not by looking.
 ELSEWHERE = (

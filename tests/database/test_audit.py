@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from database import migrate
 from database.audit import CHECKS, ELSEWHERE, Facts, Report, audit, audit_in
 from database.audit_ledger import wrong_in
+from database.audit_mail import wrong_in as wrong_in_mail
 from database.audit_people import last_word
 from database.engine import Database
 from database.models import BounceKind, EventKind, sends
@@ -37,6 +38,18 @@ class World:
         self._come_back()
         self.lists.erase("person7@example.com", by="ops")
         self._leave_one_open()
+        self._send_mails()
+
+    def _send_mails(self) -> None:
+        """One arrives late, one in doubt is held, one goes once more, one has expired."""
+        now, sendgrid = self.home.clock(), self.home.esps["sendgrid"]
+        for on_doubt in ("hold", "resend"):
+            asked: dict[str, Any] = {"expires_at": now + 9999, "on_doubt": on_doubt}
+            sendgrid.answers = [sendgrid.takes_but_hides_it]
+            self.home.drain(self.home.post(esp="sendgrid", **asked))
+        late = self.home.post(expires_at=self.home.clock() + 60)
+        self.home.clock.forward(61)
+        self.home.drain(late)
 
     def _send(self) -> int:
         self.home.esps["sendgrid"].answers = [homes.all_get(Unavailable("503"))]
@@ -118,6 +131,9 @@ def _without_constraints(table: str) -> tuple[str, ...]:
 
 _FIRST = "(SELECT MIN(id) FROM sends WHERE status = 'accepted' AND message_id IS NOT NULL)"
 _LAST = _FIRST.replace("MIN", "MAX")
+_MAIL = "(SELECT MIN(id) FROM sends WHERE lane = 'transactional')"
+_RESENT = '{"why": "resend by on_doubt"}'
+_EXPIRED = "(SELECT id FROM sends WHERE reason = 'expired')"
 #: For each check, ways to break what it watches.
 PLANTS: dict[str, list[tuple[str, ...]]] = {
     "one-send-per-address": [
@@ -180,6 +196,21 @@ PLANTS: dict[str, list[tuple[str, ...]]] = {
     "erased-means-gone": [
         ("UPDATE subscribers SET email = 'a@b.example' WHERE status = 'erased'",),
         ("UPDATE sends SET address = 'a@b.example' WHERE address LIKE 'erased:%'",),
+    ],
+    "expiry-holds": [
+        (f"UPDATE sends SET handed_over_at = 9e9 WHERE id = {_MAIL}",),
+        (f"UPDATE sends SET handed_over_at = 5 WHERE id = {_EXPIRED}",),
+        (f"UPDATE sends SET updated_at = 5 WHERE id = {_EXPIRED}",),
+        (f"UPDATE sends SET status = 'failed', reason = 'expired' WHERE id = {_MAIL}",),
+    ],
+    "doubt-as-asked": [
+        ("""UPDATE campaigns SET options = '{"on_doubt": "hold"}' WHERE kind = 'transactional'""",),
+        ("""UPDATE campaigns SET options = '{"on_doubt": "resend"}'""",),
+        (
+            """UPDATE campaigns SET options = '{"on_doubt": "resent"}'""",
+            f"UPDATE sends SET trail = '[{_RESENT}, {_RESENT}]' WHERE lane = 'transactional'",
+        ),
+        ("""UPDATE campaigns SET options = '{"on_doubt": "resent", "expires_at": 5}'""",),
     ],
     "states-are-legal": [
         (f"UPDATE sends SET status = 'lost' WHERE id = {_FIRST}",),
@@ -273,6 +304,29 @@ def test_a_hand_over_after_the_doubt_is_a_second_one() -> None:
 
     assert wrong_in(trail, 9.0) is None
     assert wrong_in(trail, 11.0) == "handed over again after it was in doubt"
+
+
+RESENT = {"at": 10.0, "to": "queued", "why": "resend by on_doubt"}
+
+
+@pytest.mark.parametrize(
+    "trail,options,wrong",
+    [
+        ([], {}, None),
+        ([RESENT], {"on_doubt": "resent"}, None),
+        ([RESENT], {"on_doubt": "resent", "expires_at": 11.0}, None),
+        ([RESENT], {}, "did not ask"),
+        ([RESENT, RESENT], {"on_doubt": "resent"}, "more than once"),
+        ([RESENT], {"on_doubt": "resent", "expires_at": 10.0}, "after its time"),
+    ],
+)
+def test_a_mails_trail_shows_whether_it_was_resent_as_it_asked(
+    trail: list[dict[str, Any]], options: dict[str, Any], wrong: str | None
+) -> None:
+    found = wrong_in_mail(trail, options)
+
+    assert (wrong or "") in (found or "")
+    assert (found is None) is (wrong is None)
 
 
 def test_the_last_word_of_a_history_is_a_status() -> None:
