@@ -25,14 +25,16 @@ class Marks:
 
 
 def first_acts(connection: sa.Connection, column: str, firsts: Mapping[int, float]) -> Counter[int]:
-    """Set `opened_at` or `clicked_at` of (locked) sends to the earliest human act. Returns, by
-    campaign, the sends that had none before."""
+    """Set `opened_at` or `clicked_at` of (locked) sends to the earliest human act; one of which no
+    time is known (0) counts as done when the send was handed over. Returns, by campaign, the sends
+    that had none before."""
     if not firsts:
         return Counter()
     source = relation(connection, [("id", "bigint"), ("at", "double")])
     values = {"rows": packed(sorted(firsts.items()))}
-    change = f"UPDATE sends SET {column} = j.at FROM {source} AS j WHERE sends.id = j.id"
-    connection.execute(sa.text(f"{change} AND sends.{column} > j.at"), values)
+    at = "COALESCE(NULLIF(j.at, 0), sends.handed_over_at, sends.updated_at)"
+    change = f"UPDATE sends SET {column} = {at} FROM {source} AS j WHERE sends.id = j.id"
+    connection.execute(sa.text(f"{change} AND sends.{column} > j.at AND j.at > 0"), values)
     new = connection.execute(
         sa.text(f"{change} AND sends.{column} IS NULL RETURNING sends.campaign_id"), values
     )

@@ -67,7 +67,8 @@ def _complaints(connection: sa.Connection, number: int, limit: int) -> list[dict
 
 def _engagement(connection: sa.Connection, number: int, limit: int) -> list[dict[str, Any]]:
     c = engagement.c
-    query = sa.select(c.at, c.esp, c.campaign_id, c.kind, c.label, c.link)
+    at = sa.case((c.at > 0, c.at), else_=c.received_at)  # an ESP may tell no time
+    query = sa.select(at, c.esp, c.campaign_id, c.kind, c.label, c.link)
     rows = connection.execute(_newest(query, c.at, c.subscriber_id == number, limit))
     return [
         {"at": at, "what": kind, "esp": esp, "campaign_id": campaign, "label": label, "link": link}

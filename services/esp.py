@@ -157,7 +157,7 @@ class EspEvent:
     esp: str
     key: str  #: the ESP's id of the event: applied once per (esp, key)
     kind: EventKind
-    at: float  #: Unix seconds by the ESP's clock
+    at: float  #: Unix seconds by the ESP's clock; 0 = it tells no time
     send_id: str | None = None  #: ours, as the ESP gave it back
     address: str | None = None
     message_id: str | None = None

@@ -34,6 +34,19 @@ def seconds_of(value: Any) -> float | None:
     return seconds if 0 <= seconds < _LAST_SECOND else None
 
 
+#: `EspEvent.at` of an event whose ESP tells no time. Events are kept under their time and key: the
+#: moment at which we hear of one differs each time that it is told, and would count it anew.
+NO_TIME = 0.0
+#: These are kept under their key alone, and people are judged by when they were.
+_KEPT_BY_KEY = frozenset({EventKind.BOUNCE, EventKind.COMPLAINT})
+
+
+def told_at(kind: EventKind, *told: float | None) -> float:
+    """The first time that was told; the same for the same event, however often it is told."""
+    otherwise = time.time() if kind in _KEPT_BY_KEY else NO_TIME
+    return next((at for at in told if at is not None), otherwise)
+
+
 def text(value: Any) -> str:
     """The value if it is text, else nothing."""
     return value if isinstance(value, str) else ""
@@ -48,7 +61,7 @@ def digest(*parts: Any) -> str:
 def unknown(esp: str, entry: Any, key: str, at: float | None = None) -> EspEvent:
     """An event in words that we do not know, kept as it came."""
     raw = entry if isinstance(entry, dict) else {"value": entry}
-    return EspEvent(esp, key, EventKind.UNKNOWN, time.time() if at is None else at, raw=raw)
+    return EspEvent(esp, key, EventKind.UNKNOWN, told_at(EventKind.UNKNOWN, at), raw=raw)
 
 
 def read_each(

@@ -5,13 +5,12 @@ postmarkapp.com/developer/webhooks/webhooks-overview; bounce types: …/develope
 
 import base64
 import hmac
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from database.models import BounceKind, EventKind
 from services.esp import EspEvent, WebhookNotConfigured, WebhookRefused, WebhookRequest
-from services.events import digest, read_each, seconds_of, text, unknown
+from services.events import digest, read_each, seconds_of, text, told_at, unknown
 from services.words import read_json
 
 ESP = "postmark"
@@ -95,7 +94,7 @@ def _events(told: dict[str, Any]) -> Iterable[EspEvent]:
     else:
         kind = KINDS.get(record, EventKind.UNKNOWN)
     if kind is EventKind.UNKNOWN:
-        return [unknown(ESP, told, key, _at(told))]
+        return [unknown(ESP, told, key, _at(told, kind))]
     return [_event(told, key, kind, bounce)]
 
 
@@ -114,9 +113,8 @@ def _key(told: dict[str, Any]) -> str:
     return digest(*parts) if any(parts[1:]) else digest(told)
 
 
-def _at(told: dict[str, Any]) -> float:
-    found = (seconds_of(told.get(name)) for name in TIMES)
-    return next((at for at in found if at is not None), time.time())
+def _at(told: dict[str, Any], kind: EventKind) -> float:
+    return told_at(kind, *(seconds_of(told.get(name)) for name in TIMES))
 
 
 def _event(
@@ -127,7 +125,7 @@ def _event(
         esp=ESP,
         key=key,
         kind=kind,
-        at=_at(told),
+        at=_at(told, kind),
         send_id=text(metadata.get("send_id")) or None if isinstance(metadata, dict) else None,
         address=text(told.get("Email")) or text(told.get("Recipient")) or None,
         message_id=text(told.get("MessageID")) or None,

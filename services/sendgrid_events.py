@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from database.models import BounceKind, EventKind
 from services.esp import EspEvent, WebhookNotConfigured, WebhookRefused, WebhookRequest
-from services.events import digest, read_each, seconds_of, text, unknown
+from services.events import digest, read_each, seconds_of, text, told_at, unknown
 from services.words import read_json
 
 ESP = "sendgrid"
@@ -125,13 +125,12 @@ def _events(entry: Any) -> Iterable[EspEvent]:
 def _event(
     entry: dict[str, Any], kind: EventKind, bounce: BounceKind | None, *, suffix: str = ""
 ) -> EspEvent:
-    at = seconds_of(entry.get("timestamp"))
     machine = entry.get("sg_machine_open")
     return EspEvent(
         esp=ESP,
         key=(text(entry.get("sg_event_id")) or digest(entry)) + suffix,
         kind=kind,
-        at=time.time() if at is None else at,
+        at=told_at(kind, seconds_of(entry.get("timestamp"))),
         send_id=text(entry.get("send_id")) or None,
         address=text(entry.get("email")) or None,
         # Events carry the request's X-Message-Id and a suffix for the recipient.

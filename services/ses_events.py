@@ -3,13 +3,12 @@
 docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 """
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from database.models import BounceKind, EventKind
 from services.esp import EspEvent, WebhookRequest
-from services.events import read_each, seconds_of, text, unknown
+from services.events import read_each, seconds_of, text, told_at, unknown
 from services.sns import Sns, Topics
 from services.words import read_json
 
@@ -48,16 +47,18 @@ class Webhook:
         if told is None:
             # "Successfully validated SNS topic for Amazon SES event publishing." comes first.
             return []
-        return read_each(ESP, [told], lambda entry: _events(entry, notice.id))
+        published = seconds_of(notice.timestamp)
+        return read_each(ESP, [told], lambda entry: _events(entry, notice.id, published))
 
 
-def _events(told: Any, key: str) -> Iterable[EspEvent]:
+def _events(told: Any, key: str, published: float | None = None) -> Iterable[EspEvent]:
     if not isinstance(told, dict):
-        return [unknown(ESP, told, key)]
+        return [unknown(ESP, told, key, published)]
     word = text(told.get("eventType")) or text(told.get("notificationType"))
     kind, name = KINDS.get(word.replace(" ", "").lower(), (EventKind.UNKNOWN, ""))
     mail, detail = _object(told, "mail"), _object(told, name)
-    at = _at(detail, mail)
+    times = (seconds_of(place.get("timestamp")) for place in (detail, mail))
+    at = told_at(kind, *times, published)
     if kind is EventKind.COMPLAINT and detail.get("complaintFeedbackType") == "not-spam":
         kind = EventKind.UNKNOWN
     if kind is EventKind.UNSUBSCRIBE:
@@ -127,11 +128,6 @@ def _subscription(detail: dict[str, Any]) -> EventKind:
 def _people(detail: dict[str, Any]) -> list[dict[str, Any]]:
     people = next((_list(detail, name) for name in PEOPLE if name in detail), [])
     return [person for person in people if isinstance(person, dict)]
-
-
-def _at(*places: dict[str, Any]) -> float:
-    found = (seconds_of(place.get("timestamp")) for place in places)
-    return next((at for at in found if at is not None), time.time())
 
 
 def _object(told: dict[str, Any], name: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Notice(NamedTuple):
 
     id: str
     message: str
+    timestamp: str  #: when it was published; repeated with every attempt
 
 
 class Topics(NamedTuple):
@@ -84,7 +85,7 @@ class Sns:
             raise WebhookRefused("not a JSON object", status=LATER)
         self._verify(call)
         if call["Type"] == "Notification":
-            return Notice(call["MessageId"], call["Message"])
+            return Notice(call["MessageId"], call["Message"], call["Timestamp"])
         if call["Type"] == "SubscriptionConfirmation":
             self._confirm(call["TopicArn"], call["Token"])
         else:

@@ -94,6 +94,13 @@ HOSTILE = (
 )  # fmt: skip
 
 
+def _without_times(told: Json) -> Json:
+    if not isinstance(told, dict):
+        return told
+    times = ("timestamp", "DeliveredAt")
+    return {name: _without_times(value) for name, value in told.items() if name not in times}
+
+
 class EspContract:
     """Inherited by one class for each adapter."""
 
@@ -498,6 +505,18 @@ class EspContract:
         for call in self.caught(simulator, esp, ["hard+1@example.org"]):
             first, second = esp.read_webhook(call), esp.read_webhook(call)
             assert [event.key for event in first] == [event.key for event in second]
+
+    def test_an_event_without_a_time_is_the_same_when_it_is_told_again(
+        self, simulator: Running, esp: Esp
+    ) -> None:
+        """Events are kept under their time and key: the moment of hearing would count it twice."""
+        odd = {"event": "teleported", "eventType": "Teleported", "RecordType": "Teleported"}
+        events: list[Json] = [_without_times(self.a_delivery()), odd, {"event": []}]
+        for told in events:
+            call = self.signed(simulator, told)
+            first, second = esp.read_webhook(call), esp.read_webhook(call)
+            assert first
+            assert [(e.key, e.at) for e in first] == [(e.key, e.at) for e in second]
 
     def test_a_forged_call_is_refused(self, simulator: Running, esp: Esp) -> None:
         good = self.signed(simulator, self.a_delivery())

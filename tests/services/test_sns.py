@@ -73,8 +73,9 @@ def test_a_certificate_is_fetched_once(
     key: rsa.RSAPrivateKey, asked: list[str], version: str, subject: dict[str, str]
 ) -> None:
     ours = Sns(Topics((ARN,)), 5)
+    notice = Notice("m1", '{"a":"ü"}\n', "2026-01-01T00:00:05.123Z")
     for _ in range(3):
-        assert ours.read(call(key, version, **subject)) == Notice("m1", '{"a":"ü"}\n')
+        assert ours.read(call(key, version, **subject)) == notice
     assert asked == [URL]
 
 
