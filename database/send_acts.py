@@ -178,13 +178,14 @@ def get(connection: sa.Connection, send_id: int) -> sa.RowMapping | None:
 
 
 def page(
-    connection: sa.Connection, campaign_id: int, limit: int, after: int = 0,
+    connection: sa.Connection, campaign_id: int, limit: int, after: str = "",
     status: str | None = None, esp: str | None = None,
 ) -> Sequence[sa.RowMapping]:  # fmt: skip
-    """A campaign's sends in the order they were made."""
-    query = sa.select(sends).where(sends.c.campaign_id == campaign_id, sends.c.id > after)
+    """A campaign's sends after an address, in the order of their addresses: the order of the index
+    that every campaign's sends have, so that a page reads no more than itself."""
+    query = sa.select(sends).where(sends.c.campaign_id == campaign_id, sends.c.address > after)
     if status is not None:
         query = query.where(sends.c.status == status)
     if esp is not None:
         query = query.where(sends.c.esp == esp)
-    return connection.execute(query.order_by(sends.c.id).limit(limit)).mappings().all()
+    return connection.execute(query.order_by(sends.c.address).limit(limit)).mappings().all()

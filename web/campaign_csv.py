@@ -49,14 +49,14 @@ def _lines(
     database: Database, campaign_id: int, nonce: str, status: str | None, esp: str | None
 ) -> Iterator[str]:
     yield _csv([COLUMNS])
-    after = 0
+    after = ""
     while True:
         with database.read() as connection:
             rows = send_acts.page(connection, campaign_id, _PAGE, after, status, esp)
         if not rows:
             return
         yield _csv([_cells(row, nonce) for row in rows])
-        after = rows[-1]["id"]
+        after = rows[-1]["address"]
 
 
 def _cells(row: Mapping[Any, Any], nonce: str) -> list[object]:

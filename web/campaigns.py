@@ -26,7 +26,7 @@ from web.campaign_models import (
 )
 from web.context import house
 from web.send_models import SendOut, SendsOut, send_fields
-from web.shapes import next_cursor, read_position
+from web.shapes import next_cursor, read_name, read_position
 
 Accepted202 = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
 
@@ -70,14 +70,14 @@ def list_sends(path: CampaignPath, query: SendsQuery) -> dict[str, Any] | Respon
     """Who, by which ESP, when, and why not; as JSON page by page, or as CSV all at once."""
     if query.format == "csv" or (query.format is None and _wants_csv()):
         return campaign_csv.response(house().db, path.campaign_id, query.status, query.esp)
-    after = read_position("sends", query.cursor) or 0
+    after = read_name("sends", query.cursor) or ""
     with house().db.read() as connection:
         nonce = campaign_csv.nonce_of(connection, path.campaign_id)
         rows = send_acts.page(
             connection, path.campaign_id, query.limit + 1, after, query.status, query.esp
         )
     shown = rows[: query.limit]
-    last = shown[-1]["id"] if len(rows) > len(shown) else None
+    last = shown[-1]["address"] if len(rows) > len(shown) else None
     items = [SendOut(**send_fields(row, nonce)) for row in shown]
     return SendsOut(items=items, next_cursor=next_cursor("sends", last)).model_dump()
 

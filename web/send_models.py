@@ -77,7 +77,7 @@ class AddressedOut(Answer):
 
 
 class SendsOut(Answer):
-    """A page of sends in the order they were made."""
+    """A page of sends in the order of their addresses."""
 
     items: list[SendOut]
     next_cursor: str | None

@@ -124,3 +124,13 @@ def read_position(kind: str, cursor: str | None) -> int | None:
     if type(position) is not int or not 0 <= position <= _MAX_ID:
         raise Invalid.of("cursor", "is not a next_cursor of this list")
     return position
+
+
+def read_name(kind: str, cursor: str | None) -> str | None:
+    """The name that a cursor names."""
+    name = read_cursor(kind, cursor)
+    if name is None:
+        return None
+    if not isinstance(name, str) or "\0" in name:
+        raise Invalid.of("cursor", "is not a next_cursor of this list")
+    return name

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from database import campaigns, migrate, progress, sends, suppression
+from database import campaigns, migrate, progress, send_acts, sends, suppression
 from database.engine import Database
 from database.models import SubscriberStatus
 from tests import house
@@ -63,6 +63,39 @@ def test_no_table_is_read_whole(home: House, act: Act) -> None:
             steps = [row[3] for row in plan]
             scans = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
             assert not [step for step in scans if "json_each" not in step], (statement, steps)
+
+
+@pytest.mark.parametrize("status,esp", [(None, None), ("failed", None), ("queued", "ses")])
+def test_a_page_of_sends_is_read_in_the_order_of_their_index(
+    database_url: str, status: str | None, esp: str | None
+) -> None:
+    """From where the page begins, and without sorting."""
+    database = Database(database_url)
+    migrate.upgrade(database)
+    with database.read() as connection:
+        steps = " ".join(_steps(connection, lambda c: send_acts.page(c, 2, 50, "m", status, esp)))
+    database.dispose()
+    assert "SORT" not in steps.upper()
+    assert "TEMP B-TREE" not in steps
+    by_index = ("campaign_id=? AND address>?", "(campaign_id = '2'::bigint) AND (address > 'm'")
+    assert any(words in steps for words in by_index), steps
+
+
+def _steps(connection: sa.Connection, act: Act) -> list[str]:
+    """The plan of the one statement of an act; on PostgreSQL as if the tables were large."""
+    said: list[tuple[str, Any]] = []
+    sa.event.listen(
+        connection, "before_cursor_execute",
+        lambda _c, _cursor, statement, values, _context, _many: said.append((statement, values)),
+    )  # fmt: skip
+    act(connection)
+    ((statement, values),) = said
+    if connection.dialect.name == "sqlite":
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        return [row[3] for row in plan]
+    for path in ("seqscan", "bitmapscan", "sort"):
+        connection.exec_driver_sql(f"SET enable_{path} = off")
+    return [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values)]
 
 
 def test_a_campaigns_progress_looks_at_a_window_of_ids(home: House) -> None:
