@@ -252,7 +252,7 @@ class EspContract:
         assert shown == (f"{name} <news@example.com>" if name else "news@example.com")
 
     def test_a_single_mail_carries_its_file(self, simulator: Running, esp: Esp) -> None:
-        file = Attachment("invoice.pdf", "application/pdf", b"%PDF\x00\xff")
+        file = Attachment("Rechnung für 日本.pdf", "application/pdf", b"%PDF\x00\xff")
         batch = Batch(content(attachments=(file,)), people(1), lane=Lane.TRANSACTIONAL)
         assert kinds(esp.send(batch)) == [Accepted]
         assert len(self.arrived(simulator)) == 1
