@@ -24,10 +24,9 @@ from outbound import esp_states
 from outbound.batches import Claim, Parcel
 from outbound.choice import Chooser
 from outbound.composer import Composer, Render, Rendered, Unrenderable
-from services import esp_manager, settling
+from services import settling
 from services.esp import Batch, Call, InDoubt, Report
 from services.esp_manager import EspManager
-from services.esp_state import EspState
 
 log = logging.getLogger(__name__)
 
@@ -186,9 +185,10 @@ class EmailSender:
                 ready = parcel.messages
                 if len(decided.ready) < len(ready):
                     ready = {id_: m for id_, m in ready.items() if id_ in decided.ready}
-                careful = EspState.from_json(states[parcel.esp]).careful
+                careful = bool(states[parcel.esp].get("careful"))
                 leaving.append(parcel._replace(
-                    lease=lease, messages=ready, careful=careful, deadline=deadline
+                    lease=lease, messages=ready, handed_over_at=now, careful=careful,
+                    deadline=deadline,
                 ))  # fmt: skip
             return leaving
 
@@ -246,7 +246,7 @@ class EmailSender:
     def _record(self, connection: sa.Connection, parcel: Parcel, report: Report) -> None:
         now = self._clock()
         esp, lease = parcel.esp, parcel.lease
-        self._learn(connection, esp, report, now)
+        self._learn(connection, parcel, report, now)
         settled = settling.settle(list(parcel.messages), report.outcomes, parcel.lane)
         if settled.accepted:
             sends.record_accepted(connection, lease, esp, settled.accepted, now)
@@ -262,12 +262,12 @@ class EmailSender:
         elif settled.stopped[SendStatus.IN_DOUBT]:
             transactional.resend_doubt(connection, lease.campaign_id, now)
 
-    def _learn(self, connection: sa.Connection, esp: str, report: Report, now: float) -> None:
-        before, after = esp_states.change(
-            connection, esp, lambda state: esp_manager.learn(state, report, now), now
-        )
-        if after.breaker.state != before.breaker.state:
-            log.warning("%s: breaker %s, %s", esp, after.breaker.state, after.breaker.cause)
+    def _learn(self, connection: sa.Connection, parcel: Parcel, report: Report, now: float) -> None:
+        esp, sent_at = parcel.esp, parcel.handed_over_at
+        esp_states.change(
+            connection, esp, lambda state: self._manager.answered(esp, state, report, sent_at, now),
+            now,
+        )  # fmt: skip
 
     def _pause_if_told(self, connection: sa.Connection, parcel: Parcel, report: Report) -> None:
         reason = settling.reason_to_pause(

@@ -21,6 +21,7 @@ from database.models import SendStatus as S
 from database.send_acts import Lift, SendRow
 from inbound import guard, tally
 from inbound.evidence import Met, keep, key_of, labelled
+from inbound.lessons import Lesson, drawn
 from list_manager import ListManager
 from services.esp import EspEvent
 from utils.addresses import BadAddress, canonical
@@ -52,38 +53,52 @@ class Feedback:
     """Applies events. Thread-safe."""
 
     def __init__(
-        self, database: Database, lists: ListManager, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`lists` decides what a bounce, a complaint or an unsubscribe means for a person."""
+        self, database: Database, lists: ListManager, clock: Callable[[], float] = time.time,
+        *, teach: Callable[[list[Lesson]], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`lists` decides what a bounce, a complaint or an unsubscribe means for a person; `teach`
+        is given what events show about their ESPs."""
         self._db = database
         self._lists = lists
         self._clock = clock
+        self._teach = teach
 
     def apply(self, told: Sequence[EspEvent], *, durable: bool = True) -> Applied:
         """Apply the events of one call, or none of them. Not `durable`: a power cut may lose them,
         which is good enough for what our own pixel sees."""
         if not told:
             return Applied()
-        return self._db.transact(lambda c: self.apply_in(c, told), durable=durable)
+        applied, lessons = self._db.transact(lambda c: self._apply(c, told), durable=durable)
+        if lessons and self._teach:  # only now: the transaction may have been tried several times
+            self._teach(lessons)
+        return applied
 
     def apply_in(self, connection: sa.Connection, told: Sequence[EspEvent]) -> Applied:
-        """The same inside the caller's transaction."""
-        now = self._clock()
+        """The same inside the caller's transaction; nothing is learnt of it about an ESP."""
+        return self._apply(connection, told)[0]
+
+    def _apply(
+        self, connection: sa.Connection, told: Sequence[EspEvent]
+    ) -> tuple[Applied, list[Lesson]]:
+        now, lessons = self._clock(), list[Lesson]()
         totals = [
-            self._slice(connection, told[start : start + SLICE], now)
+            self._slice(connection, told[start : start + SLICE], lessons, now)
             for start in range(0, len(told), SLICE)
         ]
         for esp, count in sorted(Counter(event.esp for event in told).items()):
             if esp != OWN:
                 events.note_heard(connection, esp, count, now)
-        return Applied(*(sum(numbers) for numbers in zip(*totals, strict=True)))
+        return Applied(*(sum(numbers) for numbers in zip(*totals, strict=True))), lessons
 
-    def _slice(self, connection: sa.Connection, told: Sequence[EspEvent], now: float) -> Applied:
+    def _slice(
+        self, connection: sa.Connection, told: Sequence[EspEvent], lessons: list[Lesson],
+        now: float,
+    ) -> Applied:  # fmt: skip
         met = labelled(connection, self._meet(connection, told))
         kept = keep(connection, met, now)
         new = [one for one in met if one.key in kept]
         ours = [one for one in new if one.send]
-        _lift(connection, ours, now)
+        lessons += drawn(ours, _lift(connection, ours, now), now)
         self._suppress(connection, [one for one in new if not one.foreign])
         counted = tally.without_double_tracking(connection, ours)
         tally.count(connection, counted, now)
@@ -143,7 +158,7 @@ class Feedback:
 # --- steps ---------------------------------------------------------------------------------------
 
 
-def _lift(connection: sa.Connection, ours: Iterable[Met], now: float) -> None:
+def _lift(connection: sa.Connection, ours: Iterable[Met], now: float) -> list[Lift]:
     """Move each send up to the highest state that its events prove."""
     best: dict[int, tuple[SendRow, Met]] = {}
     message_ids: dict[int, str] = {}
@@ -162,6 +177,7 @@ def _lift(connection: sa.Connection, ours: Iterable[Met], now: float) -> None:
     ]
     if lifts:
         send_acts.lift(connection, lifts, now)
+    return lifts
 
 
 def _esp(connection: sa.Connection, row: SendRow, one: Met) -> str | None:

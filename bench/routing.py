@@ -19,6 +19,7 @@ from bench.world.ours import Logged, Ours
 from bench.world.run import Outcome, Player
 from bench.world.scene import BROWNOUT, ESPS, FAULTS, HARD, LAG, MINUTE, SILENT, SLUMP, Fault, Scene
 from services.policies import breakers, chance, chooser, stalls
+from services.policies.routes import Ask, Option
 
 OURS = "ours"
 FIRST_FRESH_SEED = 2000
@@ -202,8 +203,8 @@ def run(seeds: Sequence[int], rates: Sequence[float], ways: Sequence[str]) -> li
 
 def routing_cost(messages: int = 1_000, rounds: int = 30) -> tuple[float, float]:
     """Milliseconds to route a batch: whole, and its draws alone."""
-    asks = [chooser.Ask(i, m) for i, m in enumerate(("gmail", "microsoft", "yahoo", "other") * 250)]
-    options = [chooser.Option(esp, 0.97) for esp in ESPS]
+    asks = [Ask(i, m) for i, m in enumerate(("gmail", "microsoft", "yahoo", "other") * 250)]
+    options = [Option(esp, 0.97) for esp in ESPS]
     asks = asks[:messages]
     whole = min(_timed(lambda: chooser.route(asks, options, 0.0, b"seed")) for _ in range(rounds))
     rng, chunks = chance.generator(b"x"), messages // chooser.CHUNK + 4

@@ -13,11 +13,13 @@ from config.settings import Settings
 from database.engine import Database, DatabaseUnavailable
 from email_sender import EmailSender, Options
 from feedback import Feedback
+from inbound.lessons import Learner
 from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.accounts import AccountWatch
 from outbound.composer import Composer
 from outbound.control import CampaignControl
+from outbound.esp_watch import EspWatch
 from outbound.lane import TransactionalLane
 from outbound.launch import Identity, Launcher
 from outbound.reconcile import Reconciler
@@ -57,6 +59,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
     sender = EmailSender(db, manager, composer, options(settings), clock)
     lane = TransactionalLane(db, partial(sender.drain, seconds=TURN_SECONDS, patience=0.0), clock)
+    learner = Learner(db, clock)
     who = identity(settings)
     house = House(
         settings=facts(settings),
@@ -75,11 +78,13 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[H
         wake=work.wake,
         heartbeat_age=work.heartbeat_age,
         clock=clock,
-        feedback=Feedback(db, lists, clock),
+        feedback=Feedback(db, lists, clock, teach=learner.add),
         extras={
             "composer": composer,
             "reconciler": reconciler,
             "accounts": AccountWatch(db, manager, clock),
+            "learner": learner,
+            "esp_watch": EspWatch(db, manager, clock),
         },
     )
     return house, work
@@ -105,7 +110,11 @@ def parts_of(house: House) -> Parts:
         sender=house.sender,
         control=house.control,
         lane=house.lane,
-        chores=(house.extras["accounts"].refresh, house.extras["reconciler"].tick),
+        chores=(
+            house.extras["esp_watch"].tick,
+            house.extras["accounts"].refresh,
+            house.extras["reconciler"].tick,
+        ),
     )
 
 

@@ -210,9 +210,16 @@ def _tell_switches(stage: Stage, narrator: Narrator, states: dict[str, str]) -> 
     for esp in stage.call("GET", "/esp-status").body["esps"]:
         name, state = esp["name"], esp["state"]
         if states.get(name, "closed") != state:
-            why = f": {esp['why_not']}" if esp["why_not"] else ""
-            narrator.say(f"  {name}'s breaker is {state.replace('_', '-')}{why}")
+            narrator.say(f"  {name} {_SWITCHES[state]}; {esp['why_not'] or 'it takes mail'}")
         states[name] = state
+
+
+_SWITCHES = {
+    "open": "is left alone",
+    "half_open": "is tried again, one message at a time",
+    "ramp": "comes back: a tenth of the mail at first",
+    "closed": "has its whole share again",
+}
 
 
 def _progress(campaign: dict[str, Any], left: int) -> str:

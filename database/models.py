@@ -318,9 +318,10 @@ PERFORMANCE_COUNTERS = (
 )  # fmt: skip
 
 #: scope · key · period:
-#: esp · name · `live`: breaker, rate and pause in `state`; esp · name · day: its counters
+#: esp · name · `live`: all that is known of it in `state` (services/esp_state.py), its cells (ESP x
+#: mailbox provider) included: they are read and written with it; esp · name · day: its counters
 #: campaign · name · campaign id: states of the campaign's sends at that ESP
-#: cell · esp/mailbox provider · `live`; hour · esp · hour; domain · domain · `live`: DNS verdicts
+#: hour · esp · hour; domain · domain · `live`: DNS verdicts
 #: instance · `keys` · `live`: key fingerprints; outgoing · endpoint · `live`: cursors and turns
 #: guard · campaign id · `live`: what the campaign guard has counted
 esp_performance = sa.Table(

@@ -34,6 +34,7 @@ class SendRow(NamedTuple):
     subscriber_id: int | None
     claimed_at: float | None = None  #: while it is claimed and not handed over
     lane: Lane = Lane.CAMPAIGN
+    handed_over_at: float | None = None
 
 
 class Lift(NamedTuple):
@@ -52,6 +53,7 @@ def for_events(connection: sa.Connection, ids: Iterable[int]) -> dict[int, SendR
         sa.select(
             sends.c.id, sends.c.campaign_id, campaigns.c.nonce, sends.c.status, sends.c.esp,
             sends.c.address, sends.c.subscriber_id, _CLAIMED_AT, sends.c.lane,
+            sends.c.handed_over_at,
         )
         .join(campaigns, campaigns.c.id == sends.c.campaign_id)
         .where(sends.c.id.in_(list(ids)))
@@ -59,7 +61,7 @@ def for_events(connection: sa.Connection, ids: Iterable[int]) -> dict[int, SendR
         .with_for_update(of=sends)
     )  # fmt: skip
     return {
-        row.id: SendRow(*row[:3], S(row.status), *row[4:8], lane=Lane(row.lane)) for row in rows
+        row.id: SendRow(*row[:3], S(row.status), *row[4:8], Lane(row.lane), row[9]) for row in rows
     }
 
 

@@ -61,9 +61,6 @@ class AccountWatch:
         """Whether there was something to change."""
         now = self._clock()
         before, after = self._db.transact(lambda c: esp_states.change(c, name, alter, now))
-        for line in after.log:
-            if line not in before.log:
-                log.warning("%s: %s, %s", name, line["what"], line["why"])
         return after != before
 
 

@@ -31,6 +31,7 @@ class Parcel(NamedTuple):
     day: str
     content: Content
     messages: Mapping[int, Message]  #: by send, in order
+    handed_over_at: float = 0.0
     careful: bool = False  #: one message per request
     deadline: float = 0.0  #: `time.monotonic()` after which no request may begin
     lane: Lane = Lane.CAMPAIGN
@@ -40,6 +41,5 @@ class Parcel(NamedTuple):
 def records_of(rows: Mapping[str, EspRow]) -> dict[str, Record]:
     """What the database knows of each ESP, in the words of the manager."""
     return {
-        name: Record(EspState.from_json(row.state), row.used_today, row.counts)
-        for name, row in rows.items()
+        name: Record(EspState.from_json(row.state), row.used_today) for name, row in rows.items()
     }

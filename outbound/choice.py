@@ -1,8 +1,11 @@
 """Which of a campaign's sends leave now and through which ESP: chosen, claimed and reserved in the
 caller's transaction. Renders nothing and sends nothing."""
 
+import json
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -11,9 +14,14 @@ from database import sends, transactional
 from database.campaigns import Brief
 from database.models import CampaignKind, Lane
 from database.sends import Lease, Picked
+from outbound import esp_states
 from outbound.batches import Claim, records_of
-from outbound.terms import Terms, route, tried_by
-from services.esp_manager import EspManager, Plan, Record
+from outbound.terms import Terms, tried_by
+from services.esp_manager import RAMP_RETRY_SECONDS, EspManager, Offer, Record
+from services.policies import mailbox_providers
+from services.policies.routes import Ask, Routes
+
+log = logging.getLogger(__name__)
 
 #: The claims by ESP; or none, and when to come back (None = nothing is left to claim).
 Choice = tuple[list[Claim], float | None]
@@ -39,17 +47,22 @@ class Chooser:
         """As many of a campaign's sends as the ESPs have room for."""
         wanted = min(self._manager.claim_size(), campaign.n_queued)
         records = records_of(performance.lock(connection, self._manager.names, now))
-        plan = self._manager.plan(records, wanted, Lane.CAMPAIGN, now, campaign.options.get("esp"))
-        if len(plan.chosen) == 0:
-            return [], _comeback(plan) if wanted else None
-        picked = sends.pick(connection, lease.campaign_id, len(plan.chosen))
-        return self._reserve(connection, lease, plan, picked, records, Lane.CAMPAIGN, now=now), None
+        offer = self._manager.offer(records, Lane.CAMPAIGN, now, campaign.options.get("esp"))
+        room = offer.room(wanted)
+        if not room:
+            return [], offer.comeback if wanted else None
+        picked = sends.pick(connection, lease.campaign_id, room)
+        asks = [Ask(row.id, mailbox_provider_of(row.to)) for row in picked]
+        choice = _Chosen(self._manager, offer, records, asks, Lane.CAMPAIGN, now)
+        claims = choice.claim(connection, lease, picked)
+        return claims, None if claims or not picked else now + RAMP_RETRY_SECONDS
 
     def _choose_mail(
         self, connection: sa.Connection, campaign: Brief, lease: Lease, now: float
     ) -> Choice:
         """A transactional mail, unless its time is over: then it ends here."""
         terms = Terms.of(campaign.options)
+        lane = Lane.TRANSACTIONAL
         records = records_of(performance.lock(connection, self._manager.names, now))
         picked = sends.pick(connection, lease.campaign_id, 1)
         if not picked:
@@ -57,34 +70,71 @@ class Chooser:
         if terms.expires_at <= now:
             transactional.expire(connection, lease, picked, now)
             return [], None
-        tried = tried_by(transactional.trail(connection, picked[0].id))
-        plan = route(self._manager, records, terms, tried, now)
-        if not plan.chosen:
-            return [], _comeback(plan)
-        person, lane = terms.addressed(picked), Lane.TRANSACTIONAL
-        claims = self._reserve(connection, lease, plan, person, records, lane, now=now)
+        offer = self._manager.offer(records, lane, now, terms.esp)
+        tried = frozenset(tried_by(transactional.trail(connection, picked[0].id)))
+        person = terms.addressed(picked)
+        asks = [Ask(row.id, mailbox_provider_of(row.to), avoid=tried) for row in person]
+        choice = _Chosen(self._manager, offer, records, asks, lane, now)
+        claims = choice.claim(connection, lease, person)
+        if not claims:
+            return [], offer.comeback
         return [claim._replace(lane=lane, expires_at=terms.expires_at) for claim in claims], None
 
-    def _reserve(
-        self, connection: sa.Connection, lease: Lease, plan: Plan, picked: Sequence[Picked],
-        records: Mapping[str, Record], lane: Lane, *, now: float,
-    ) -> list[Claim]:  # fmt: skip
-        """`now` is what the plan was made with: it has looked at the limit of that day alone."""
-        by_esp: dict[str, list[Picked]] = {}
-        for row, esp in zip(picked, plan.chosen, strict=False):
-            by_esp.setdefault(esp, []).append(row)
-        states = {}
+
+class _Chosen:
+    """Messages with the ESP of each, to be claimed together."""
+
+    def __init__(
+        self, manager: EspManager, offer: Offer, records: Mapping[str, Record],
+        asks: Sequence[Ask], lane: Lane, now: float,
+    ) -> None:  # fmt: skip
+        """`now` is what the offer was made with: it has looked at the limit of that day alone."""
+        self._records = records
+        self._routes = manager.route(offer, asks, lane, now)
+        self._states = manager.reserved(records, self._routes, lane, now)
+        self._now = now
+
+    def claim(
+        self, connection: sa.Connection, lease: Lease, picked: Sequence[Picked]
+    ) -> list[Claim]:
+        """Claim and reserve what has an ESP; the rest stays queued."""
+        now, by_esp = self._now, dict[str, list[Picked]]()
+        for row, esp in zip(picked, self._routes.chosen, strict=True):
+            if esp is not None:
+                by_esp.setdefault(esp, []).append(row)
         for esp, rows in sorted(by_esp.items()):
             sends.take(connection, lease, esp, [row.id for row in rows], now)
-            state = replace(records[esp].state, credit=plan.credit[esp])
-            states[esp] = self._manager.reserved(esp, state, len(rows), lane, now).to_json()
             performance.count(connection, esp, {"used": len(rows)}, now)
-        performance.save_states(connection, states, now)
+        self._save(connection)
+        _tell(lease.campaign_id, self._routes)
         day = performance.day_of(now)
         return [Claim(esp, lease, day, rows) for esp, rows in by_esp.items()]
 
+    def _save(self, connection: sa.Connection) -> None:
+        states = {esp: state.to_json() for esp, state in self._states.items()}
+        performance.save_states(connection, states, self._now)
+        for esp, state in self._states.items():
+            esp_states.tell(esp, self._records[esp].state, state)
 
-def _comeback(plan: Plan) -> float:
-    """The first moment an ESP without room may have some; infinity = when an operator acts."""
-    times = [standing.until for standing in plan.standings if standing.until is not None]
-    return min(times, default=float("inf"))
+
+def mailbox_provider_of(address: str) -> str:
+    """Who receives a deliverable address, as far as its domain says."""
+    return _provider(address.rpartition("@")[2])
+
+
+@lru_cache(maxsize=100_000)
+def _provider(domain: str) -> str:
+    return mailbox_providers.classified(domain.lower())
+
+
+def _tell(campaign_id: int, routes: Routes) -> None:
+    """Every decision can be explained (LOG_LEVEL=DEBUG): the draws, and what followed from them."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    chosen = Counter(zip(routes.chosen, routes.reasons, strict=True))
+    told = {
+        "campaign": campaign_id,
+        "chosen": [[esp, why, count] for (esp, why), count in chosen.items()],
+        "draws": [draw._asdict() for draw in routes.draws],
+    }
+    log.debug("routed %s", json.dumps(told))

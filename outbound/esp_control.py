@@ -1,7 +1,6 @@
 """What an operator does with an ESP, and how every ESP stands. Holds in all processes and over
 restarts, because it is written where the next claim reads it."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,11 @@ from database.models import Lane
 from outbound import esp_states
 from outbound.overview import read_records
 from services import account as accounts
-from services import quota, reputation
+from services import quota
 from services.esp_manager import EspManager, Policy, Record, Standing, is_paused
 from services.esp_state import EspState
+from services.policies import breakers, memory, scores, stalls
 from utils.errors import NotFound
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,13 @@ class Status:
     policy: Policy | None
     standing: Standing | None  #: for campaigns
     reputation: float | None
+    band: str | None  #: what the reputation means for routing
+    state: str  #: the tightest breaker's
+    next_probe_at: float | None
     resets_at: float  #: when the quota day ends
     paused_by: str | None  #: while an operator's pause holds
     heard: events.Heard  #: what its webhooks told lately
+    judging: bool  #: whether silence after accepted mail counts against it
 
     limits: quota.Limits | None  #: in force, with what the ESP told of its own
     its_quota: int | None  #: the ESP's own, while it is known
@@ -107,23 +109,23 @@ class EspControl:
             return state.noted(now, "paused", f"by {by}{of_lane}: {reason}")
 
         self._change(name, paused)
-        log.warning("%s paused by %s: %s", name, by, reason)
 
     def resume(self, name: str, *, by: str, reason: str = "") -> None:
-        """Let an ESP take mail again, whether an operator or the ESP itself had stopped it."""
+        """Let an ESP take mail again, whether an operator, the ESP itself or a breaker had stopped
+        it; what was open is probed at once."""
 
         def resumed(state: EspState, now: float) -> EspState:
-            if not state.paused and not state.suspended:
+            lifted = _what_stops(state)
+            if not lifted:
                 return state
-            lifted = "suspension" if state.suspended else "pause"
             state = replace(
-                state, paused="", paused_until=None, paused_by="", paused_lane="", suspended=""
-            )
+                state, paused="", paused_until=None, paused_by="", paused_lane="", suspended="",
+                memory=memory.hurried(state.memory, now), back_off_until=0.0,
+            )  # fmt: skip
             why = f"{lifted} lifted by {by}" + (f": {reason}" if reason else "")
             return state.noted(now, "resumed", why)
 
         self._change(name, resumed)
-        log.warning("%s resumed by %s", name, by)
 
     def override(self, name: str, changes: Mapping[str, Any], *, by: str) -> None:
         """Set fields of `Overrides` while everything runs; None = as the settings say."""
@@ -139,7 +141,6 @@ class EspControl:
             return replace(state, overrides=after).noted(now, "changed", f"by {by}: {words}")
 
         self._change(name, overridden)
-        log.warning("%s changed by %s: %s", name, by, dict(changes))
 
     def _change(self, name: str, change: Callable[[EspState, float], EspState]) -> None:
         self._must_know(name)
@@ -155,17 +156,29 @@ class EspControl:
             raise NotFound(f"there is no ESP {name}; there are {', '.join(self._names)}")
 
     def _status(self, name: str, record: Record, heard: events.Heard, now: float) -> Status:
-        known = name in self._manager.policies
-        policy = self._manager.policy(name, record.state) if known else None
+        configured = name in self._manager.policies
+        policy = self._manager.policy(name, record.state) if configured else None
         standing = self._manager.standing(name, record, Lane.CAMPAIGN, now) if policy else None
-        score = reputation.score(record.counts) if policy else None
-        state = record.state
+        state, known = record.state, memory.at(record.state.memory, now)
+        tightest, next_probe_at = memory.tightest(known)
         held = any(is_paused(state, lane, now) for lane in Lane)
         its = state.account
         return Status(
-            name, record, policy, standing, score, quota.day_ends_at(now),
+            name, record, policy, standing,
+            reputation=round(scores.score(known.evidence, now), 1) if policy else None,
+            band=scores.band(known.evidence, now).name if policy else None,
+            state=tightest, next_probe_at=next_probe_at, resets_at=quota.day_ends_at(now),
             paused_by=state.paused_by if held else None, heard=heard,
+            judging=stalls.armed(known.watch),
             limits=quota.in_force(policy.limits, state, now) if policy else None,
             its_quota=its.quota if accounts.holds(its, now) else None,
             its_room=accounts.room(its, now),
         )  # fmt: skip
+
+
+def _what_stops(state: EspState) -> str:
+    if state.suspended:
+        return "suspension"
+    if state.paused:
+        return "pause"
+    return "cool-down" if memory.tightest(state.memory)[0] == breakers.OPEN else ""

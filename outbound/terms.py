@@ -1,15 +1,9 @@
 """What a transactional mail asks of its journey: to whom, until when, through which ESP."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from database.models import Lane
 from database.sends import Picked
-from services.esp_manager import EspManager, Plan, Record
-
-#: In a plan's eyes only; nobody is told.
-_PASSED_OVER = "has failed this mail already"
 
 
 class Terms(NamedTuple):
@@ -32,22 +26,6 @@ class Terms(NamedTuple):
             Picked(row.id, self.to or row.to, "", self.to or row.email, dict(self.variables))
             for row in picked
         ]
-
-
-def route(
-    manager: EspManager, records: Mapping[str, Record], terms: Terms, tried: Collection[str],
-    now: float,
-) -> Plan:  # fmt: skip
-    """One mail's ESP: one that has not failed it yet, while such a one has room."""
-    lane, only = Lane.TRANSACTIONAL, terms.esp
-    fresh = {
-        name: replace(record, state=replace(record.state, suspended=_PASSED_OVER))
-        if name in tried
-        else record
-        for name, record in records.items()
-    }
-    plan = manager.plan(fresh, 1, lane, now, only)
-    return plan if plan.chosen or not tried else manager.plan(records, 1, lane, now, only)
 
 
 def tried_by(trail: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -1,31 +1,26 @@
-"""The registry of ESPs, who may take mail now and why not, and what an answer teaches us.
+"""The registry of ESPs: who may take mail now, why not, and which ESP each message leaves through.
 
 Knows no ESP by name and no SQL: the states of all ESPs come as arguments and go back as values.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from database.models import Lane
-from services import breaker as breakers
-from services import quota, reputation, routing
-from services.esp import (
-    Esp,
-    EspError,
-    InDoubt,
-    NotTried,
-    Report,
-    Suspended,
-    Throttled,
-    errors_among,
-)
+from services import learning, quota
+from services.esp import Esp, Report
 from services.esp_state import EspState, Overrides
+from services.policies import cells, chooser, memory, scores
+from services.policies.cells import Cell
+from services.policies.routes import Ask, Option, Routes, kept
 
-#: Pause after a 429 that names no time (esp-api: 1 s, then growing; the next 429 asks again).
-THROTTLE_SECONDS = 1.0
-#: SES asks to look again "up to 10 minutes" later when a quota is spent (AWS, Managing quotas).
-QUOTA_RECHECK_SECONDS = 600.0
+#: Large enough that two durable commits pay for many small requests (SES takes 50 a request); a
+#: crash leaves no more in doubt than one largest request would (SendGrid takes 1,000).
+CLAIM_MINIMUM = 1000
+#: Campaigns that only a returning ESP could take try their luck again so soon (`chooser`).
+RAMP_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +39,6 @@ class Record:
 
     state: EspState
     used_today: int = 0
-    #: Event counters of the last two days, for the reputation.
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +49,27 @@ class Standing:
     room: int | None  #: None = any number, 0 = nothing
     why_not: str = ""
     until: float | None = None  #: when to ask again; None = when an operator acts
+    share: float = 1.0  #: of the messages for which it is considered: it is coming back
+    probes: int | None = None  #: it gets so many messages, as probes, and no others
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where the next messages go."""
+class Offer:
+    """What the ESPs can take of one lane now."""
 
-    chosen: list[str]  #: the ESP of each message, in order; short when room is
-    credit: Mapping[str, float]
     standings: Sequence[Standing]
+    options: Sequence[Option]
+
+    def room(self, wanted: int) -> int:
+        """How many of so many messages there is room for."""
+        rooms = [wanted if option.room is None else option.room for option in self.options]
+        return min(wanted, sum(rooms))
+
+    @property
+    def comeback(self) -> float:
+        """The first moment an ESP without room may have some; infinity = when an operator acts."""
+        times = [standing.until for standing in self.standings if standing.until is not None]
+        return min(times, default=float("inf"))
 
 
 class EspManager:
@@ -99,61 +104,136 @@ class EspManager:
         """How many messages one claim may take: enough for the largest batch of any ESP."""
         return max([CLAIM_MINIMUM, *(policy.batch_size for policy in self.policies.values())])
 
+    # --- who may take mail ---------------------------------------------------------------------
+
     def standing(self, name: str, record: Record, lane: Lane, now: float) -> Standing:
         """Whether the ESP may take mail of this lane now, or the one reason why not."""
         state = record.state
-        if is_paused(state, lane, now):
-            return Standing(name, 0, f"paused: {state.paused}", state.paused_until)
-        if state.suspended:
-            return Standing(name, 0, f"suspended by the ESP: {state.suspended}")
-        if state.throttled_until > now:
-            return Standing(name, 0, f"throttled: {state.throttled_why}", state.throttled_until)
-        probes, probe_at = breakers.allowance(state.breaker, now)
-        if probes == 0:
-            why = f"breaker {state.breaker.state}: {state.breaker.cause or state.last_error}"
-            return Standing(name, 0, why, probe_at)
-        limits = self.policy(name, state).limits
-        room, until, binds = quota.allowance(limits, state, record.used_today, lane, now)
+        if stopped := _stopped(name, state, lane, now):
+            return stopped
+        known = memory.at(state.memory, now)
+        admitted = memory.admission(known, now, bulk=lane is Lane.CAMPAIGN)
+        if admitted.probes == 0:
+            return Standing(name, 0, memory.why_not(known), admitted.until)
+        if now < state.back_off_until <= now + learning.LONGEST_BACK_OFF_SECONDS:
+            return Standing(name, 0, f"has just failed: {state.last_error}", state.back_off_until)
+        policy = self.policy(name, state)
+        if not policy.weight:
+            return Standing(name, 0, "its weight is 0")
+        room, until, binds = quota.allowance(policy.limits, state, record.used_today, lane, now)
         if room == 0:
             return Standing(name, 0, binds, until)
-        caps = [cap for cap in (room, probes, 1 if state.careful else None) if cap is not None]
-        return Standing(name, min(caps) if caps else None)
+        caps = [room, admitted.probes, 1 if state.careful else None]
+        least = min((cap for cap in caps if cap is not None), default=None)
+        return Standing(name, least, share=admitted.share, probes=admitted.probes)
 
-    def plan(
-        self, records: Mapping[str, Record], wanted: int, lane: Lane, now: float,
-        only: str | None = None,
-    ) -> Plan:  # fmt: skip
-        """Route `wanted` messages; `only` pins them to one ESP."""
+    def offer(
+        self, records: Mapping[str, Record], lane: Lane, now: float, only: str | None = None
+    ) -> Offer:
+        """What can be taken now; `only` pins the mail to one ESP."""
         names = [name for name in self.names if only in (None, name)]
         standings = [self.standing(name, records[name], lane, now) for name in names]
-        candidates = [
-            self._candidate(standing, records[standing.name])
+        options = [
+            self._option(standing, records[standing.name].state, lane, now)
             for standing in standings
             if standing.room != 0
         ]
-        chosen, credit = routing.assign(candidates, wanted)
-        return Plan(chosen, credit, standings)
+        return Offer(standings, options)
 
-    def reserved(self, name: str, state: EspState, count: int, lane: Lane, now: float) -> EspState:
-        """The state once `count` messages are taken out of the rate and the probes."""
-        if state.breaker.state != "closed":
-            before = state.breaker.state
-            state = replace(state, breaker=breakers.probing(state.breaker, now))
-            if before != state.breaker.state:
-                state = state.noted(now, "half_open", "cool-down is over: one message as a probe")
+    def _option(self, standing: Standing, state: EspState, lane: Lane, now: float) -> Option:
+        policy, known = self.policy(standing.name, state), state.memory
+        weight = policy.weight
+        if lane is Lane.CAMPAIGN:
+            weight *= scores.band(known.evidence, now).weight
+        return Option(
+            standing.name, cells.esp_mean(known.track, now), state.cells, policy.priority, weight,
+            standing.room, standing.share, standing.probes,
+        )  # fmt: skip
+
+    # --- which ESP each message leaves through ---------------------------------------------------
+
+    def route(self, offer: Offer, asks: Sequence[Ask], lane: Lane, now: float) -> Routes:
+        """The ESP of each message, or None: then it stays queued. Transactional mail goes to an ESP
+        that is coming back, or has failed it already, when no other can take it."""
+        seed = f"{now:.0f}".encode()
+        routes = chooser.route(asks, offer.options, now, seed, bulk=lane is Lane.CAMPAIGN)
+        if lane is Lane.CAMPAIGN or None not in routes.chosen:
+            return routes
+        asks = [ask._replace(avoid=frozenset()) for ask in asks]
+        options = [replace(option, share=1.0) for option in offer.options]
+        return chooser.route(asks, options, now, seed)
+
+    def reserved(
+        self, records: Mapping[str, Record], routes: Routes, lane: Lane, now: float
+    ) -> dict[str, EspState]:
+        """The states that change once what was routed is taken out of rates and probes."""
+        counts = Counter(esp for esp in routes.chosen if esp)
+        spread: dict[str, dict[str, Cell]] = {}
+        for (esp, provider), new in routes.spread.items():
+            if lane is Lane.CAMPAIGN or esp in counts:
+                cell = records[esp].state.cells.get(provider, Cell())
+                spread.setdefault(esp, {})[provider] = kept(cell, new)
+        return {
+            esp: self._reserved(
+                esp, records[esp].state, counts[esp], spread.get(esp, {}), lane, now
+            )
+            for esp in counts.keys() | spread.keys()
+        }
+
+    def _reserved(
+        self, name: str, state: EspState, count: int, spread: Mapping[str, Cell], lane: Lane,
+        now: float,
+    ) -> EspState:  # fmt: skip
+        if spread:
+            state = replace(state, cells={**state.cells, **spread})
+        if not count:
+            return state
+        known = memory.probing(memory.at(state.memory, now), count, now)
+        state = state.remembering(known, now)
         return quota.reserved(self.policy(name, state).limits, state, count, lane, now)
 
-    def _candidate(self, standing: Standing, record: Record) -> routing.Candidate:
-        policy = self.policy(standing.name, record.state)
-        return routing.Candidate(
-            name=standing.name, priority=policy.priority, weight=policy.weight,
-            reputation=reputation.score(record.counts),
-            evidence=sum(record.counts.get(name, 0) for name in _EVIDENCE),
-            room=standing.room, credit=record.state.credit,
-        )  # fmt: skip
+    # --- what it teaches -------------------------------------------------------------------------
+
+    def answered(
+        self, name: str, state: EspState, report: Report, sent_at: float, now: float
+    ) -> EspState:
+        """The state of an ESP after it answered a batch that was handed over at `sent_at`."""
+        highest = quota.unthrottled(self.policy(name, state).limits, state, now).rate
+        return learning.answered(
+            state, report, sent_at=sent_at, now=now, seed=name.encode(), highest=highest
+        )
+
+    def judged(
+        self, records: Mapping[str, Record], now: float, floor: float
+    ) -> dict[str, EspState]:
+        """The states after the mail that is due was looked at, one ESP after the other."""
+        states = {name: record.state for name, record in records.items()}
+        for name in self.names:
+            able = any(self._takes_all(other, records[other], now) for other in records
+                       if other != name)  # fmt: skip
+            states[name] = learning.judged(
+                name, states, now, name.encode(), others_eligible=able, floor=floor
+            )
+        return states
+
+    def _takes_all(self, name: str, record: Record, now: float) -> bool:
+        standing = self.standing(name, record, Lane.CAMPAIGN, now)
+        soon = standing.until is not None and standing.until < now + RAMP_RETRY_SECONDS
+        return (standing.room != 0 or soon) and standing.probes is None
 
 
 _AS_SET = Overrides()
+
+
+def _stopped(name: str, state: EspState, lane: Lane, now: float) -> Standing | None:
+    """Why somebody keeps all mail from it: an operator or the ESP itself."""
+    if is_paused(state, lane, now):
+        return Standing(name, 0, f"paused: {state.paused}", state.paused_until)
+    if state.suspended:
+        return Standing(name, 0, f"suspended by the ESP: {state.suspended}")
+    if state.throttled_until > now:
+        return Standing(name, 0, f"throttled: {state.throttled_why}", state.throttled_until)
+    return None
 
 
 def is_paused(state: EspState, lane: Lane, now: float) -> bool:
@@ -164,50 +244,3 @@ def is_paused(state: EspState, lane: Lane, now: float) -> bool:
 
 def _or(changed: Any, otherwise: Any) -> Any:
     return otherwise if changed is None else changed
-
-
-#: Events that make a reputation more than a guess.
-_EVIDENCE = ("delivered", "hard", "block", "requests_failed")
-#: Large enough that two durable commits pay for many small requests (SES takes 50 a request); a
-#: crash leaves no more in doubt than one largest request would (SendGrid takes 1,000).
-CLAIM_MINIMUM = 1000
-
-
-def learn(state: EspState, report: Report, now: float) -> EspState:
-    """The state of an ESP after it answered a batch."""
-    for call in report.calls:
-        state = _learn_call(state, call.error, now)
-    for error in errors_among(report.outcomes):
-        if isinstance(error, Throttled | Suspended):
-            state = _learn_stop(state, error, now)
-    return state
-
-
-def _learn_call(state: EspState, error: EspError | None, now: float) -> EspState:
-    after = breakers.after_request(state.breaker, error, now)
-    if after.state != state.breaker.state:
-        state = state.noted(now, after.state, after.cause)
-    # One clean answer ends the careful mode; an answer that says nothing about the ESP does not.
-    careful = isinstance(error, InDoubt) or (state.careful and error is not None)
-    state = replace(state, breaker=after, careful=careful)
-    if error is not None and not isinstance(error, NotTried):
-        state = replace(state, last_error=_words(error), last_error_at=now)
-    return state
-
-
-def _learn_stop(state: EspState, error: Throttled | Suspended, now: float) -> EspState:
-    if isinstance(error, Suspended):
-        if state.suspended:
-            return state
-        return replace(state, suspended=_words(error)).noted(now, "suspended", _words(error))
-    pause = error.retry_after or (QUOTA_RECHECK_SECONDS if error.quota_spent else THROTTLE_SECONDS)
-    until = now + pause
-    if until <= state.throttled_until:
-        return state
-    if state.throttled_until < now:
-        state = state.noted(now, "throttled", f"{_words(error)} (for {pause:.0f} s)")
-    return replace(state, throttled_until=until, throttled_why=_words(error))
-
-
-def _words(error: EspError) -> str:
-    return str(error) or type(error).__name__

@@ -1,29 +1,20 @@
 """What all processes know of one ESP right now, as frozen values. Stored in `esp_performance`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from services.account import Figures
+from services.policies.cells import Cell
+from services.policies.memory import EspMemory, switches
+from services.policies.slices import Slice
+from services.policies.stored import Stored
 
-Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True)
-class Breaker:
-    """Whether an ESP gets mail; `services.breaker` says how it changes."""
-
-    state: str = "closed"  #: closed, open or half_open
-    failures: int = 0  #: failed requests in a row
-    successes: int = 0  #: probes in a row that were answered
-    trips: int = 0  #: openings in a row, doubles the cool-down
-    changed_at: float = 0.0
-    next_probe_at: float = 0.0
-    cause: str = ""
+LOG_LENGTH = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(Stored):
     """What an operator set for one ESP while it runs; None = as the settings say."""
 
     priority: int | None = None
@@ -33,10 +24,16 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
-class EspState:
+class EspState(Stored):
     """The live row of one ESP."""
 
-    breaker: Breaker = field(default_factory=Breaker)
+    #: Breakers, reputation, pace: what the policies remember.
+    memory: EspMemory = field(default_factory=EspMemory)
+    cells: Mapping[str, Cell] = field(default_factory=dict)  #: by mailbox provider
+    slices: tuple[Slice, ...] = ()  #: accepted lately and not judged yet, oldest first
+    judged_until: float = 0.0  #: mail handed over before is judged
+    failures: int = 0  #: failed requests in a row
+    back_off_until: float = 0.0
     careful: bool = False  #: one message per request until an answer is clean (contract §3)
     #: Theoretical arrival times of the rate limiter (GCRA), Unix seconds.
     tat: float = 0.0
@@ -50,36 +47,37 @@ class EspState:
     paused_lane: str = ""  #: the only lane that is paused; empty = both
     overrides: Overrides = field(default_factory=Overrides)
     account: Figures = field(default_factory=Figures)
-    credit: float = 0.0  #: of the weighted round robin
     last_error: str = ""
     last_error_at: float | None = None
+    alert: str = ""  #: what an operator should look into, though nothing was done about it
     log: tuple[dict[str, Any], ...] = ()  #: the last decisions, newest last
 
     def noted(self, at: float, what: str, why: str) -> Self:
         """This state with a line of its log added: every switch can be explained later."""
         return replace(self, log=(*self.log, {"at": at, "what": what, "why": why})[-LOG_LENGTH:])
 
+    def remembering(self, memory: EspMemory, at: float) -> Self:
+        """This state with another memory; what switched is noted."""
+        state = replace(self, memory=memory)
+        for switch in switches(self.memory, memory):
+            state = state.noted(at, switch.state, f"{switch.what} breaker: {switch.why}")
+        return state
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object for the database."""
-        return asdict(self)
+        written = Stored.to_json(self)
+        if self.cells:
+            written["cells"] = {name: cell.to_json() for name, cell in self.cells.items()}
+        if self.slices:
+            written["slices"] = [[*one] for one in self.slices]
+        return written
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The state in a database row; fields that a newer or older version knows are dropped."""
-        known = {name: value[name] for name in cls.__slots__ if name in value}
-        known["breaker"] = _read(Breaker, value.get("breaker", {}))
-        account = dict(value.get("account", {}))
-        if "reserved" in account:
-            account["reserved"] = tuple((minute, count) for minute, count in account["reserved"])
-        known["account"] = _read(Figures, account)
-        known["overrides"] = _read(Overrides, value.get("overrides", {}))
-        known["log"] = tuple(value.get("log", ()))
-        return cls(**known)
-
-
-def _read(kind: type[Part], value: Mapping[str, Any]) -> Part:
-    slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
-    return kind(**{name: value[name] for name in slots if name in value})
-
-
-LOG_LENGTH = 50
+        state = cls(**Stored.read(cls, value))
+        return replace(
+            state,
+            cells={name: Cell.from_json(cell) for name, cell in value.get("cells", {}).items()},
+            slices=tuple(Slice(*one) for one in value.get("slices", ())),
+        )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from database.models import Lane
 from services import account as accounts
 from services.esp_state import EspState
+from services.policies import pace
 
 BURST_SECONDS = 1.0
 #: Clocks of several machines differ by less; an arrival time further ahead than any burst and this
@@ -91,6 +92,14 @@ def reserved(limits: Limits, state: EspState, count: int, lane: Lane, now: float
 
 
 def in_force(limits: Limits, state: EspState, now: float) -> Limits:
+    """The limits that hold now: slower for a while after the ESP said 429."""
+    limits = unthrottled(limits, state, now)
+    if limits.rate is None:
+        return limits
+    return replace(limits, rate=pace.rate(state.memory.pace, limits.rate, now))
+
+
+def unthrottled(limits: Limits, state: EspState, now: float) -> Limits:
     """The limits with the ESP's own rate: the smaller of ours and its known one holds."""
     told = accounts.rate(state.account, now)
     ours = limits.until_told if limits.rate is None and told is None else limits.rate

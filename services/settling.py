@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from database.models import Lane, SendStatus
-from services.breaker import counts_as_failure
 from services.esp import (
     Accepted,
     EspError,
@@ -20,6 +19,7 @@ from services.esp import (
     errors_among,
     printable,
 )
+from services.learning import counts_as_failure
 
 #: Where a send can end that was not accepted.
 STOPS = (SendStatus.QUEUED, SendStatus.FAILED, SendStatus.IN_DOUBT)

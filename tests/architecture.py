@@ -15,8 +15,8 @@ _POLICY = (
     "services.account",
     "services.esp",
     "services.esp_state",
+    "services.policies",
     "database.models",
-    "services.breaker",
 )
 _WEB = (*CORE, "mail", "services.esp", "services.esp_manager", "database", "utils", "web")
 #: Room or module -> what it may import. The longest name that fits a module counts.
@@ -37,10 +37,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "inbound": ("services", "mail", "database", "utils", "list_manager", "feedback", "inbound"),
     "list_manager": ("mail", "database", "utils"),
     "services": ("services", "mail.message", "database.models"),
-    "services.breaker": _POLICY,
+    "services.policies": ("services.policies",),
     "services.quota": _POLICY,
-    "services.reputation": _POLICY,
-    "services.routing": _POLICY,
+    "services.learning": _POLICY,
     "mail": ("mail", "utils", "database.models"),
     "database": ("database", "utils"),
     "utils": ("utils",),

@@ -14,7 +14,6 @@ from database.models import sends as sends_table
 from email_sender import Options
 from list_manager import ListManager
 from mail.compiled import Compiled
-from services.breaker import PROBES_TO_CLOSE, TRIP_AFTER
 from services.esp import (
     Accepted,
     Batch,
@@ -29,11 +28,14 @@ from services.esp import (
     Throttled,
     Unavailable,
 )
+from services.policies import breakers
 from services.quota import Limits
 from tests import house
 from tests.house import Clock, House, all_get
 
 NOON = 1_795_521_600.0  # 2026-11-24T12:00:00Z
+#: Failed requests that open the breaker of a new ESP.
+FAILURES_IN_A_ROW = 5
 
 
 Build = Callable[..., House]
@@ -128,13 +130,13 @@ def test_ambiguous_answers_in_a_row_open_the_breaker(build: Build) -> None:
     home.esps["sendgrid"].always = home.esps["sendgrid"].takes_but_hides_it
     campaign = home.launch(esp="sendgrid")  # nowhere else to go
     come_back = None
-    for _ in range(TRIP_AFTER + 1):
+    for _ in range(FAILURES_IN_A_ROW + 1):
         come_back = home.drain(campaign, seconds=2)
         clock.forward(4)
     assert come_back is not None
     assert come_back > clock()
     # One batch, then one message at a time until the breaker opens.
-    assert home.esps["sendgrid"].batches == [1000] + [1] * (TRIP_AFTER - 1)
+    assert home.esps["sendgrid"].batches == [1000] + [1] * (FAILURES_IN_A_ROW - 1)
     assert home.ledger(campaign) == {"in_doubt": 1004, "queued": 196}
 
 
@@ -417,23 +419,26 @@ def test_an_open_breaker_probes_and_comes_back(build: Build) -> None:
     esp = home.esps["sendgrid"]
     esp.always = all_get(Unavailable("down"))
     campaign = home.launch(esp="sendgrid")
-    for _ in range(TRIP_AFTER):
+    for _ in range(FAILURES_IN_A_ROW):
         home.sender.step(campaign)
         clock.forward(3)
     assert home.ledger(campaign) == {"queued": 200}
-    assert len(esp.batches) == TRIP_AFTER
+    assert len(esp.batches) == FAILURES_IN_A_ROW
     esp.always = None
-    clock.forward(31)
-    for probe in range(PROBES_TO_CLOSE):
+    clock.forward(37)
+    for probe in range(breakers.API.successes):
         assert home.sender.step(campaign).taken == 1
-        if probe < PROBES_TO_CLOSE - 1:
+        if probe < breakers.API.successes - 1:
             assert home.sender.step(campaign).taken == 0  # not before the next probe is due
             clock.forward(2)
-    home.drain(campaign)
+    for _ in range(200):  # its only ESP comes back: at first for a tenth of the messages
+        home.drain(campaign)
+        clock.forward(1)
     assert home.ledger(campaign) == {"accepted": 200}
     with home.db.read() as connection:
         state = performance.read(connection, ["sendgrid"], clock())["sendgrid"].state
-    assert [line["what"] for line in state["log"]] == ["open", "half_open", "closed"]
+    assert [line["what"] for line in state["log"]] == ["open", "half_open", "ramp"]
+    assert max(esp.batches[-20:]) < 200, "not all at once"
 
 
 def test_a_person_who_cannot_be_rendered_fails_alone(home: House) -> None:
@@ -473,7 +478,7 @@ def test_an_adapter_that_raises_leaves_a_doubt_as_small_as_an_ambiguous_answer(
     campaign = home.launch()
     home.drain(campaign)
     ledger = home.ledger(campaign)
-    assert ledger["in_doubt"] <= home.manager.claim_size() + TRIP_AFTER - 1
+    assert ledger["in_doubt"] <= home.manager.claim_size() + FAILURES_IN_A_ROW - 1
     assert ledger["accepted"] == 1200 - ledger["in_doubt"]
 
 

@@ -69,6 +69,10 @@ class EventsOut(Answer):
     last_at: str | None
     last_24h: int
     refused_24h: int
+    feedback: str = Field(
+        description="judging: mail of which nothing is heard counts against the ESP; none: too few"
+        " events have come yet, or none since the restart"
+    )
 
 
 class ErrorOut(Answer):
@@ -90,7 +94,9 @@ class EspOut(Answer):
     state: str
     priority: int | None
     weight: float | None
-    reputation: float | None
+    reputation: float | None = Field(description="0 to 100, of what is sure at 90 %")
+    band: str | None = Field(description="unproven, healthy, degraded or restricted")
+    alert: str | None = Field(description="What to look into, though nothing was done about it")
     daily_limit: int | None
     limit_source: str | None
     sent_today: int
@@ -189,17 +195,17 @@ def _out(status: Status) -> EspOut:
         name=status.name, configured=policy is not None, eligible=eligible,
         why_not=None if eligible else standing.why_not if standing else "not configured",
         until=moment(standing.until) if standing and not eligible else None,
-        paused_by=status.paused_by, state=state.breaker.state,
+        paused_by=status.paused_by, state=status.state,
         priority=policy.priority if policy else None, weight=policy.weight if policy else None,
-        reputation=status.reputation, daily_limit=status.daily_limit,
+        reputation=status.reputation, band=status.band, alert=state.alert or None,
+        daily_limit=status.daily_limit,
         limit_source=status.limit_source,
         sent_today=status.record.used_today, remaining_today=status.remaining_today,
         resets_at=moment(status.resets_at),
         rate_per_second=status.limits.rate if status.limits else None, account=_account(status),
         events=_events(status),
         last_error=_error(status),
-        next_probe_at=None if state.breaker.state == "closed"
-        else moment(state.breaker.next_probe_at),
+        next_probe_at=moment(status.next_probe_at),
     )  # fmt: skip
 
 
@@ -216,8 +222,9 @@ def _account(status: Status) -> AccountOut | None:
 def _events(status: Status) -> EventsOut:
     heard = status.heard
     return EventsOut(
-        last_at=moment(heard.last_at), last_24h=heard.last_24h, refused_24h=heard.refused_24h
-    )
+        last_at=moment(heard.last_at), last_24h=heard.last_24h, refused_24h=heard.refused_24h,
+        feedback="judging" if status.judging else "none",
+    )  # fmt: skip
 
 
 def _error(status: Status) -> ErrorOut | None:

@@ -19,7 +19,7 @@ from outbound.esp_control import EspControl, Status
 from web.context import House, house
 
 #: Breaker states as numbers, for graphs.
-BREAKER = {"closed": 0, "half_open": 1, "open": 2}
+BREAKER = {"closed": 0, "half_open": 1, "open": 2, "ramp": 3}
 
 blueprint = APIBlueprint("metrics", __name__, abp_tags=[{"name": "health"}])
 
@@ -86,13 +86,13 @@ def _esps(parts: House) -> Iterator[Metric]:
     used = GaugeMetricFamily("email_esp_used_today", "Messages today (UTC).", labels=["esp"])
     limit = GaugeMetricFamily("email_esp_daily_limit", "+Inf: none.", labels=["esp"])
     breaker = GaugeMetricFamily(
-        "email_esp_breaker", "0 closed, 1 half open, 2 open.", labels=["esp"]
+        "email_esp_breaker", "0 closed, 1 half open, 2 open, 3 coming back.", labels=["esp"]
     )
     for status in statuses:
         labels = [status.name]
         used.add_metric(labels, status.record.used_today)
         limit.add_metric(labels, _limit(status))
-        breaker.add_metric(labels, BREAKER.get(status.record.state.breaker.state, 2))
+        breaker.add_metric(labels, BREAKER[status.state])
     yield from (used, limit, breaker)
 
 

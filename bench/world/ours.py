@@ -11,8 +11,8 @@ from bench.world.contenders import Message
 from bench.world.scene import ESPS, Event
 from services.policies import breakers, cells, chooser, memory, scores, stalls
 from services.policies.cells import Cell
-from services.policies.chooser import Ask, Option
 from services.policies.memory import EspMemory, Heard
+from services.policies.routes import Ask, Option, kept
 from services.policies.scores import Tally
 from services.policies.stalls import Due
 
@@ -88,7 +88,7 @@ class Ours:
         )  # fmt: skip
         for (esp, provider), spread in routes.spread.items():
             rows = self.esps[esp].cells
-            rows[provider] = chooser.kept(rows.get(provider, Cell()), spread)
+            rows[provider] = kept(rows.get(provider, Cell()), spread)
         self._reserve(now, options, routes.chosen)
         self._digest.update(repr((now, routes.chosen)).encode())
         return routes.chosen

@@ -177,6 +177,11 @@ def tripped(
     )
 
 
+def hurried(breaker: Breaker) -> Breaker:
+    """Its cool-down is over at once."""
+    return replace(breaker, until=breaker.since) if breaker.state == OPEN else breaker
+
+
 def tightest(*admissions: Admission) -> Admission:
     """What several breakers together let through."""
     probes = [one.probes for one in admissions if one.probes is not None]

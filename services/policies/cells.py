@@ -49,6 +49,9 @@ def esp_mean(track: Track, now: float) -> float:
     return 1.0 - beliefs.bad_rate(track.faded(now, ESP_CAP), ESP_PRIOR)
 
 
+UNKNOWN = esp_mean(Track(), 0.0)  #: of an ESP of which nothing was ever heard
+
+
 def after(
     cell: Cell, good: int, bad: int, now: float, *, mean: float, seed: bytes, words: str = ""
 ) -> Cell:

@@ -7,12 +7,23 @@ batches of one this is a draw per message, with batches of 1,000 it costs little
 could learn from the chunk's own outcomes comes back seconds later anyway.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from services.policies import breakers, cells, chance
 from services.policies.cells import Cell
+from services.policies.routes import (
+    BEST,
+    FLOORED,
+    NOBODY,
+    ONLY,
+    PROBE,
+    SPREAD,
+    Ask,
+    Draw,
+    Option,
+    Routes,
+    Spread,
+)
 
 CHUNK = 32
 #: A tier is taken when its best draw is at most this far below the best of all.
@@ -26,88 +37,6 @@ MAX_CREDIT = 50.0
 #: Draws are taken as if the evidence were this many times as much. The floor and the change
 #: detectors explore already. Of 1, 3 and 10 the best on seeds 0 to 5, by 5 to 9 % of the regret.
 SHARPNESS = 3.0
-
-PROBE, BEST, SPREAD, FLOORED, ONLY, NOBODY = "probe", "best", "spread", "floor", "only", "nobody"
-
-
-class Ask(NamedTuple):
-    """One message that wants an ESP."""
-
-    id: int | str
-    mailbox_provider: str
-    attempt: int = 0
-    avoid: frozenset[str] = frozenset()  #: ESPs that have just failed to take it
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One ESP that may take mail now; who may not is left out."""
-
-    esp: str
-    delivery: float  #: the ESP's own rate of delivery (`cells.esp_mean`)
-    cells: Mapping[str, Cell] = field(default_factory=dict)
-    tier: int = 1  #: 1 is first
-    weight: float = 1.0
-    room: int | None = None  #: messages; None = any number
-    share: float = 1.0  #: of messages for which it is considered (ramp)
-    probes: int | None = None  #: half-open: so many messages and no others
-
-
-class Draw(NamedTuple):
-    """Why the messages of a chunk went where they went."""
-
-    mailbox_provider: str
-    first: int | str  #: id of the first message, which keys the draw
-    means: Mapping[str, float]  #: what is believed of each ESP here
-    drawn: Mapping[str, float]
-    tier: int
-    band: tuple[str, ...]
-
-
-class Spread(NamedTuple):
-    """The round robin's memory of one cell after the batch."""
-
-    credit: float
-    unused: int
-
-
-@dataclass(frozen=True, slots=True)
-class Routes:
-    """The answer for a batch, in the order it was asked."""
-
-    chosen: Sequence[str | None]  #: None: nobody may take it now, it stays queued
-    reasons: Sequence[str]
-    draws: Sequence[Draw]
-    drawn_by: Sequence[int]  #: index of each message's draw; -1 = none
-    spread: Mapping[tuple[str, str], Spread]  #: by (ESP, mailbox provider)
-
-    def why(self, i: int) -> str:
-        """One sentence on the message at `i`."""
-        if self.drawn_by[i] < 0:
-            return _WORDS[self.reasons[i]]
-        draw = self.draws[self.drawn_by[i]]
-        seen = ", ".join(
-            f"{esp} {value:.4f} (mean {draw.means[esp]:.4f})" for esp, value in draw.drawn.items()
-        )
-        words = _WORDS[self.reasons[i]]
-        return f"{draw.mailbox_provider}: {words}; tier {draw.tier}, draws {seen}"
-
-
-_WORDS = {
-    PROBE: "a probe of an ESP that is coming back",
-    BEST: "the best draw",
-    SPREAD: "as good as the best, by the configured shares",
-    FLOORED: "not used here for long, so that it can show what it does",
-    ONLY: "the only ESP that may take it",
-    NOBODY: "no ESP may take it now",
-}
-
-
-def kept(cell: Cell, spread: Spread) -> Cell:
-    """The cell with the round robin's memory."""
-    if (cell.credit, cell.unused) == spread:
-        return cell
-    return Cell(cell.track, cell.level, cell.recent, cell.kept, cell.breaker, *spread)
 
 
 def route(
@@ -131,11 +60,12 @@ def route(
 class _Place:
     """One ESP at one mailbox provider while a batch is routed."""
 
-    __slots__ = ("alpha", "beta", "credit", "option", "share", "unused")
+    __slots__ = ("alpha", "beta", "credit", "known", "option", "share", "unused")
 
     def __init__(self, option: Option, cell: Cell, now: float) -> None:
         self.option = option
         self.alpha, self.beta = cells.posterior(cell, option.delivery, now)
+        self.known = cell.track.belief.size > 0 or option.delivery != cells.UNKNOWN
         self.share = option.share
         if cell.breaker.state != breakers.CLOSED:
             breaker = breakers.at(cell.breaker, breakers.CELL, now)
@@ -192,14 +122,30 @@ class _Work:
         ]  # fmt: skip
         if not places:
             return
+        if len(places) == 1 and places[0].share >= 1.0:
+            self._give_all(indices, places[0].option.esp)
+            return
         first = self.asks[indices[0]]
-        rng = chance.generator(self.seed, "draw", first.id, first.attempt, provider)
-        drawn = [
-            rng.betavariate(place.alpha * SHARPNESS, place.beta * SHARPNESS) for place in places
-        ]
+        drawn = self._drawn(provider, first, places)
         chunk = _Chunk(self, places, drawn)
         self._note(provider, first.id, chunk)
         chunk.take(indices)
+
+    def _give_all(self, indices: Sequence[int], esp: str) -> None:
+        """There is nothing to choose and nothing to draw."""
+        for i in indices[: self.room[esp]]:
+            self.chosen[i], self.reasons[i] = esp, ONLY
+        self.room[esp] -= min(self.room[esp], len(indices))
+
+    def _drawn(self, provider: str, first: Ask, places: Sequence[_Place]) -> list[float]:
+        """Chance explores what is uncertain. Where nothing was ever heard of any ESP (no webhooks
+        are set up) it could not learn from it, and the configured order serves better."""
+        if not any(place.known for place in places):
+            return [place.alpha / (place.alpha + place.beta) for place in places]
+        rng = chance.generator(self.seed, "draw", first.id, first.attempt, provider)
+        return [
+            rng.betavariate(place.alpha * SHARPNESS, place.beta * SHARPNESS) for place in places
+        ]
 
     def _note(self, provider: str, first: int | str, chunk: "_Chunk") -> None:
         best = chunk.best(chunk.everyone)
@@ -233,6 +179,8 @@ class _Chunk:
     def __init__(self, work: _Work, places: list[_Place], drawn: list[float]) -> None:
         self.work, self.places, self.drawn = work, places, drawn
         self.everyone = tuple(range(len(places)))
+        # What nobody will ever be heard of shows nothing, however often it is used.
+        self.floor = work.floor if any(place.known for place in places) else 0
         self._best: dict[tuple[int, ...], list[int]] = {}
         self.ramping = any(place.share < 1.0 for place in places)
 
@@ -279,7 +227,7 @@ class _Chunk:
         return luck < place.share
 
     def _take(self, i: int, able: tuple[int, ...]) -> None:
-        places, floor = self.places, self.work.floor
+        places, floor = self.places, self.floor
         best = self.best(able)
         overdue = [k for k in able if places[k].unused >= floor] if floor else []
         if overdue and len(able) > 1:

@@ -128,14 +128,17 @@ def informed_cell(
 class Heard(NamedTuple):
     """First events of messages, as a batch of webhooks brings them."""
 
-    delays: Sequence[float]  #: seconds from acceptance, of each message
+    #: Seconds from acceptance, of each message that the ESP's own events told about.
+    delays: Sequence[float]
     fresh: int = 0  #: of messages sent since the stall breaker's `fresh`
     late: int = 0  #: of messages that had been counted as silent, sent since the watch's `onset`
 
 
 def heard(memory: EspMemory, news: Heard, now: float, seed: bytes) -> EspMemory:
     """After first events of messages arrived."""
-    stall, watch = memory.stall, stalls.heard(memory.watch, news.delays, now)
+    stall, watch = memory.stall, memory.watch
+    if news.delays:
+        watch = stalls.heard(watch, news.delays, now)
     if news.late:
         stall, watch, _ = stalls.late(stall, watch, news.late, now)
     if news.fresh:
@@ -157,11 +160,36 @@ def judged(
     return memory, alert
 
 
-def throttled(
-    memory: EspMemory, highest: float, now: float, retry_after: float | None
-) -> EspMemory:
+def throttled(memory: EspMemory, highest: float, now: float) -> EspMemory:
     """After a 429."""
-    return replace(memory, pace=pace.throttled(memory.pace, highest, now, retry_after))
+    return replace(memory, pace=pace.throttled(memory.pace, highest, now))
+
+
+def broken(memory: EspMemory, now: float, seed: bytes, cause: str) -> EspMemory:
+    """After an answer that no patience mends, such as to a wrong key: no row of failures is waited
+    for, and it is asked again as after any other opening."""
+    if memory.api.state == breakers.OPEN:
+        return memory
+    return replace(memory, api=breakers.tripped(memory.api, breakers.API, now, seed, cause))
+
+
+def hurried(memory: EspMemory, now: float) -> EspMemory:
+    """After an operator said that whatever was wrong is mended: no cool-down is waited for."""
+    ended = EspMemory(
+        memory.evidence, memory.track, breakers.hurried(memory.api),
+        breakers.hurried(memory.stall), breakers.hurried(memory.reputation), memory.watch,
+        memory.pace,
+    )  # fmt: skip
+    return at(ended, now)
+
+
+def tightest(memory: EspMemory) -> tuple[str, float | None]:
+    """The state of the ESP as a whole, and when that asks again."""
+    breaker = max((one for _, one in _breakers(memory)), key=lambda one: _ORDER.index(one.state))
+    return breaker.state, None if breaker.state == breakers.CLOSED else breaker.until
+
+
+_ORDER = (breakers.CLOSED, breakers.RAMP, breakers.HALF_OPEN, breakers.OPEN)
 
 
 def switches(before: EspMemory, after: EspMemory) -> list[Switch]:

@@ -18,7 +18,6 @@ class Pace(Stored):
     rate: float | None = None
     at: float = 0.0
     cut_at: float = 0.0
-    paused_until: float = 0.0
 
 
 def rate(pace: Pace, highest: float, now: float) -> float:
@@ -29,17 +28,11 @@ def rate(pace: Pace, highest: float, now: float) -> float:
     return min(highest, grown)
 
 
-def throttled(pace: Pace, highest: float, now: float, retry_after: float | None = None) -> Pace:
-    """After a 429 (not a spent daily quota: that is no matter of speed). At most one cut a second;
-    `retry_after` seconds nothing is sent."""
-    paused = max(pace.paused_until, now + retry_after) if retry_after else pace.paused_until
+def throttled(pace: Pace, highest: float, now: float) -> Pace:
+    """After a 429 (not a spent daily quota: that is no matter of speed). At most one cut a
+    second."""
     # A cut in the future was written before the clock was set back.
     if pace.rate is not None and 0 <= now - pace.cut_at < CUT_EVERY_SECONDS:
-        return Pace(pace.rate, pace.at, pace.cut_at, paused)
+        return pace
     slower = max(SLOWEST, CUT * rate(pace, highest, now))
-    return Pace(min(highest, slower), now, now, paused)
-
-
-def wait(pace: Pace, now: float) -> float:
-    """Seconds until anything may be sent."""
-    return max(0.0, pace.paused_until - now)
+    return Pace(min(highest, slower), now, now)

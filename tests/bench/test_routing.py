@@ -11,6 +11,7 @@ from bench.world.ours import Ours
 from bench.world.run import Player, without
 from bench.world.scene import HOUR, LAG, MINUTE, SILENT, Fault, Scene
 from services.policies import chooser
+from services.policies.routes import Ask, Option
 
 SHORT_RATE, HOURS = 7.0, 1
 
@@ -105,8 +106,8 @@ def test_a_missed_gate_is_said() -> None:
 
 
 def test_a_large_batch_is_routed_with_few_draws() -> None:
-    asks = [chooser.Ask(i, "gmail") for i in range(1_000)]
-    options = [chooser.Option(esp, 0.97) for esp in scene.ESPS]
+    asks = [Ask(i, "gmail") for i in range(1_000)]
+    options = [Option(esp, 0.97) for esp in scene.ESPS]
     routes = chooser.route(asks, options, 0.0, b"seed")
     assert len(routes.draws) == -(-1_000 // chooser.CHUNK)
     assert None not in routes.chosen

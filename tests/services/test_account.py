@@ -90,10 +90,12 @@ def test_figures_survive_the_database_and_words_of_another_version() -> None:
     its = reserved(Limits(None, None), state(quota=5, resets_at=NOW), 2, Lane.CAMPAIGN, NOW)
     told = its.to_json()
     assert EspState.from_json(told) == its
-    told["account"]["of tomorrow"] = told["breaker"]["of tomorrow"] = 1
+    told["account"]["of tomorrow"] = told["of tomorrow"] = 1
     assert EspState.from_json(told) == its
 
 
-@pytest.mark.parametrize("since,due", [(-1.0, True), (0.0, False), (299.0, False), (300.0, True)])
+@pytest.mark.parametrize(
+    "since,due", [(-1.0, False), (-61.0, True), (0.0, False), (299.0, False), (300.0, True)]
+)
 def test_an_esp_is_asked_every_few_minutes(since: float, due: bool) -> None:
     assert accounts.due(Figures(asked_at=NOW), NOW + since) is due

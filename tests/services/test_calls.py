@@ -19,8 +19,8 @@ from services.esp import (
     Throttled,
     Unavailable,
 )
-from services.esp_manager import learn
 from services.esp_state import EspState
+from services.learning import answered
 from services.parcels import Cut, Envelope, Parcel, Writing, parcels
 from services.wire import Answer, Exchange, begin
 from tests.services.esp_contract import content, kinds, people
@@ -151,4 +151,5 @@ def test_an_esp_that_cannot_even_begin_is_told_of_like_one_that_refused() -> Non
     report = Delivery(batch, work, begins, guilty({})).run()
     assert [type(outcome) for outcome in report.outcomes] == [Misconfigured] * 3
     assert [type(call.error) for call in report.calls] == [Misconfigured], "the breaker must know"
-    assert learn(EspState(), report, 0.0).breaker.state == "open"
+    state = answered(EspState(), report, sent_at=0.0, now=0.0, seed=b"", highest=None)
+    assert state.memory.api.state == "open"

@@ -14,7 +14,8 @@ from tests.served import READ, Caller, app_of, house_of
 
 SHAPE = {
     "name", "configured", "eligible", "why_not", "until", "paused_by", "state", "priority",
-    "weight", "reputation", "daily_limit", "limit_source", "sent_today", "remaining_today",
+    "weight", "reputation", "band", "alert", "daily_limit", "limit_source", "sent_today",
+    "remaining_today",
     "resets_at", "rate_per_second", "account", "warmup", "events", "last_24h", "last_error",
     "next_probe_at",
 }  # fmt: skip
@@ -62,7 +63,8 @@ def test_every_esp_is_shown_configured_or_not(served: Served) -> None:
     assert sendgrid["rate_per_second"] == 20
     assert str(sendgrid["resets_at"]).endswith("T00:00:00.000Z")
     assert sendgrid["events"] == {
-        "last_at": sendgrid["events"]["last_at"], "last_24h": 3, "refused_24h": 0,  # type: ignore[index]
+        "last_at": sendgrid["events"]["last_at"],  # type: ignore[index]
+        "last_24h": 3, "refused_24h": 0, "feedback": "none",
     }  # fmt: skip
     ses, postmark = served.esp("ses"), served.esp("postmark")
     assert (ses["daily_limit"], ses["remaining_today"], ses["limit_source"]) == (None, None, None)
@@ -78,12 +80,12 @@ def test_a_broken_esp_says_what_is_wrong_and_when_it_is_tried_again(served: Serv
     sendgrid = served.esp("sendgrid")
 
     assert sendgrid["state"] == "open"
-    assert sendgrid["why_not"] == "breaker open: 401: bad key"
+    assert sendgrid["why_not"] == "api breaker open: 401: bad key"
     assert sendgrid["until"] == sendgrid["next_probe_at"]
     assert sendgrid["last_error"]["message"] == "401: bad key"  # type: ignore[index]
     log = served.api.get("/esps/sendgrid/log").json["items"]
     assert log[0]["what"] == "open"
-    assert log[0]["why"] == "401: bad key"
+    assert log[0]["why"] == "api breaker: 401: bad key"
 
 
 def test_a_paused_esp_gets_nothing_in_any_process(served: Served) -> None:

@@ -9,7 +9,7 @@ from services.policies import beliefs, breakers, chooser
 from services.policies.beliefs import Belief, Track
 from services.policies.breakers import Breaker
 from services.policies.cells import Cell
-from services.policies.chooser import Ask, Option
+from services.policies.routes import Ask, Option, kept
 
 SEED = b"a seed"
 
@@ -95,7 +95,7 @@ def test_who_has_just_failed_is_avoided() -> None:
 def test_every_decision_has_its_words() -> None:
     routes = chooser.route(asks(150), [option("a", room=120), option("b", probes=1)], 0.0, SEED)
     assert routes.why(0) == "a probe of an ESP that is coming back"
-    assert "gmail: the only ESP that may take it; tier 1, draws a 0.9" in routes.why(1)
+    assert routes.why(1) == "the only ESP that may take it"
     assert routes.why(149) == "no ESP may take it now"
     both = chooser.route(asks(150), [option("a"), option("b", 500, 500)], 0.0, SEED)
     assert "the best draw" in both.why(0)
@@ -109,7 +109,7 @@ def test_the_spread_goes_on_in_the_next_batch() -> None:
         routes = chooser.route(batch, options, 0.0, SEED)
         totals.update(routes.chosen)
         options = [
-            replace(o, cells={"gmail": chooser.kept(
+            replace(o, cells={"gmail": kept(
                 o.cells["gmail"], routes.spread[o.esp, "gmail"]
             )})
             for o in options

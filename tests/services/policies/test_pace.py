@@ -25,8 +25,8 @@ def test_it_follows_a_capacity_that_changes() -> None:
             tokens, taken = tokens - 1, taken + 1
         else:
             refused += 1
-            state = pace.throttled(state, HIGHEST, now, retry_after=None)
-        now += max(1.0 / pace.rate(state, HIGHEST, now), pace.wait(state, now))
+            state = pace.throttled(state, HIGHEST, now)
+        now += 1.0 / pace.rate(state, HIGHEST, now)
     possible = sum(capacity(second) for second in range(LENGTH))
     print(f"T9: used {taken / possible:.3f}, 429 {refused / (taken + refused):.4f}")
     assert taken / possible >= 0.90
@@ -38,13 +38,6 @@ def test_one_second_brings_one_cut() -> None:
     assert pace.rate(once, 100.0, 10.0) == 85.0
     assert pace.throttled(once, 100.0, 10.9) == once
     assert pace.rate(pace.throttled(once, 100.0, 11.0), 100.0, 11.0) == pytest.approx(0.85 * 86)
-
-
-def test_it_waits_as_long_as_it_was_told() -> None:
-    state = pace.throttled(Pace(), 100.0, 10.0, retry_after=7.0)
-    assert pace.wait(state, 12.0) == 5.0
-    assert pace.wait(pace.throttled(state, 100.0, 10.5, retry_after=1.0), 12.0) == 5.0
-    assert pace.wait(state, 30.0) == 0.0
 
 
 def test_it_grows_back_and_no_further_and_never_stops() -> None:

@@ -1,0 +1,137 @@
+"""What events teach about the ESPs they come from: gathered while they are applied, learnt a moment
+later in a transaction of its own. An ESP's row is locked before any send by every claim, so it may
+not be locked after one; and beliefs need no exactness, while the ledger does."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from database import esp_performance as performance
+from database.engine import Database
+from database.events import OWN
+from database.models import BounceKind, EventKind
+from database.models import SendStatus as S
+from database.send_acts import Lift
+from inbound.evidence import Met
+from services import learning
+from services.esp_state import EspState
+from services.learning import News
+from services.policies import mailbox_providers
+from services.policies.scores import Tally
+from utils.buffer import Buffer
+
+LEARN_SECONDS = 0.5
+
+#: The tally's field that an event counts in. A soft bounce says nothing about the ESP.
+_FIELDS = {
+    EventKind.DELIVERED: "delivered",
+    EventKind.DEFERRED: "deferred",
+    EventKind.COMPLAINT: "complained",
+    BounceKind.HARD: "hard",
+    BounceKind.BLOCK: "block",
+}
+#: Of a mailbox provider only these are learnt.
+_OF_PROVIDER = ("delivered", "block")
+#: The states of a send of which nothing has been heard.
+_SILENT = frozenset({S.SENDING, S.ACCEPTED, S.IN_DOUBT})
+
+
+class Lesson(NamedTuple):
+    """What one event shows."""
+
+    esp: str
+    provider: str
+    field: str  #: of `Tally`; empty = nothing
+    words: str
+    handed_over_at: float | None  #: of the send, if this is the first that is heard of it
+    own: bool  #: our own pixel or link: says nothing about the ESP's webhooks
+    at: float  #: when we heard
+
+
+def drawn(ours: Iterable[Met], lifts: Iterable[Lift], now: float) -> list[Lesson]:
+    """The lessons of new events about sends of ours; `lifts` moved some of these."""
+    firsts = {lift.row.id: lift.row for lift in lifts if lift.row.status in _SILENT}
+    lessons = []
+    for one in ours:
+        row, esp = one.send, one.event.esp
+        if row is None or (esp == OWN and row.id not in firsts):
+            continue
+        first = firsts.pop(row.id, None)
+        sent_at = first.handed_over_at if first else None
+        if one.event.kind is EventKind.DEFERRED and row.status in _SILENT:
+            sent_at = row.handed_over_at
+        name = row.esp if esp == OWN else esp
+        if name:
+            field = "" if esp == OWN else _FIELDS.get(one.event.bounce or one.event.kind, "")
+            provider = mailbox_providers.classified(row.address.rpartition("@")[2])
+            lessons.append(Lesson(name, provider, field, one.words, sent_at, esp == OWN, now))
+    return lessons
+
+
+class Learner:
+    """Lets the ESPs' states learn, with what was gathered for a moment: an ESP that sends one event
+    a call costs no more than another."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        """Nothing is started before the first lesson."""
+        self._db = database
+        self._clock = clock
+        self._waiting: Buffer[list[Lesson]] = Buffer(self._learn, LEARN_SECONDS)
+
+    def add(self, lessons: list[Lesson]) -> None:
+        """Learn within `LEARN_SECONDS`; whoever adds waits for nothing."""
+        self._waiting.add(lessons)
+
+    def flush(self) -> None:
+        """Learn at once."""
+        self._waiting.flush()
+
+    def close(self) -> None:
+        """Learn the rest."""
+        self._waiting.close()
+
+    def _learn(self, waiting: Iterable[list[Lesson]]) -> None:
+        lessons = [lesson for some in waiting for lesson in some]
+        self._db.transact(lambda c: learn(c, lessons, self._clock()), durable=False)
+
+
+def learn(connection: sa.Connection, lessons: Sequence[Lesson], now: float) -> None:
+    """Let the ESPs' states learn."""
+    news = _by_esp(lessons)
+    states = performance.lock_states(connection, news, now)
+    after = {
+        esp: learning.informed(EspState.from_json(states[esp]), told, now, esp.encode()).to_json()
+        for esp, told in news.items()
+    }
+    performance.save_states(connection, after, now)
+
+
+def _by_esp(lessons: Sequence[Lesson]) -> Mapping[str, News]:
+    found: dict[str, News] = {}
+    for esp, field, number in _counted((one.esp, one.field) for one in lessons if one.field):
+        news = found.setdefault(esp, News())
+        news.tally = news.tally._replace(**{field: number})
+    cells = ((one.esp, one.provider, one.field) for one in lessons if one.field in _OF_PROVIDER)
+    for esp, provider, field, number in _counted(cells):
+        tallies = found[esp].by_provider
+        tallies[provider] = tallies.get(provider, Tally())._replace(**{field: number})
+    for one in lessons:
+        _follow(found.setdefault(one.esp, News()), one)
+    return found
+
+
+def _counted(keys: Iterable[tuple[str, ...]]) -> Iterator[tuple[Any, ...]]:
+    return ((*key, number) for key, number in sorted(Counter(keys).items()))
+
+
+def _follow(news: News, one: Lesson) -> None:
+    """What a single event adds beside the counts."""
+    if one.field == BounceKind.BLOCK and one.words:
+        news.words[one.provider] = one.words
+    if one.handed_over_at is not None:
+        news.handed_over.append(one.handed_over_at)
+        if not one.own:
+            news.delays.append(max(0.0, one.at - one.handed_over_at))

@@ -1,0 +1,90 @@
+"""What `chooser` is asked and answers: the messages, the ESPs that may take them, and for each
+message the ESP and the reason, in numbers and in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.policies.cells import Cell
+
+PROBE, BEST, SPREAD, FLOORED, ONLY, NOBODY = "probe", "best", "spread", "floor", "only", "nobody"
+
+
+class Ask(NamedTuple):
+    """One message that wants an ESP."""
+
+    id: int | str
+    mailbox_provider: str
+    attempt: int = 0
+    avoid: frozenset[str] = frozenset()  #: ESPs that have just failed to take it
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One ESP that may take mail now; who may not is left out."""
+
+    esp: str
+    delivery: float  #: the ESP's own rate of delivery (`cells.esp_mean`)
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    tier: int = 1  #: 1 is first
+    weight: float = 1.0
+    room: int | None = None  #: messages; None = any number
+    share: float = 1.0  #: of messages for which it is considered (ramp)
+    probes: int | None = None  #: half-open: so many messages and no others
+
+
+class Draw(NamedTuple):
+    """Why the messages of a chunk went where they went."""
+
+    mailbox_provider: str
+    first: int | str  #: id of the first message, which keys the draw
+    means: Mapping[str, float]  #: what is believed of each ESP here
+    drawn: Mapping[str, float]
+    tier: int
+    band: tuple[str, ...]
+
+
+class Spread(NamedTuple):
+    """The round robin's memory of one cell after the batch."""
+
+    credit: float
+    unused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The answer for a batch, in the order it was asked."""
+
+    chosen: Sequence[str | None]  #: None: nobody may take it now, it stays queued
+    reasons: Sequence[str]
+    draws: Sequence[Draw]
+    drawn_by: Sequence[int]  #: index of each message's draw; -1 = none
+    spread: Mapping[tuple[str, str], Spread]  #: by (ESP, mailbox provider)
+
+    def why(self, i: int) -> str:
+        """One sentence on the message at `i`."""
+        if self.drawn_by[i] < 0:
+            return _WORDS[self.reasons[i]]
+        draw = self.draws[self.drawn_by[i]]
+        seen = ", ".join(
+            f"{esp} {value:.4f} (mean {draw.means[esp]:.4f})" for esp, value in draw.drawn.items()
+        )
+        words = _WORDS[self.reasons[i]]
+        return f"{draw.mailbox_provider}: {words}; tier {draw.tier}, draws {seen}"
+
+
+_WORDS = {
+    PROBE: "a probe of an ESP that is coming back",
+    BEST: "the best draw",
+    SPREAD: "as good as the best, by the configured shares",
+    FLOORED: "not used here for long, so that it can show what it does",
+    ONLY: "the only ESP that may take it",
+    NOBODY: "no ESP may take it now",
+}
+
+
+def kept(cell: Cell, spread: Spread) -> Cell:
+    """The cell with the round robin's memory."""
+    if (cell.credit, cell.unused) == spread:
+        return cell
+    return Cell(cell.track, cell.level, cell.recent, cell.kept, cell.breaker, *spread)
