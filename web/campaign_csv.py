@@ -34,10 +34,10 @@ def response(database: Database, campaign_id: int, status: str | None, esp: str 
 
 def nonce_of(connection: sa.Connection, campaign_id: int) -> str:
     """What a campaign's send ids begin with."""
-    row = campaigns.get(connection, campaign_id)
-    if row is None:
+    campaign = campaigns.brief(connection, campaign_id)
+    if campaign is None:
         raise NotFound(f"there is no campaign {campaign_id}")
-    return str(row["nonce"])
+    return campaign.nonce
 
 
 def safe(cell: object) -> object:

@@ -9,6 +9,7 @@ from database import audit, migrate, send_acts
 from database.engine import Database
 from database.models import Lane
 from database.sends import TRAIL_LENGTH
+from list_manager import ListManager
 from services.esp import Accepted, Batch, EspError, Refused, Suspended, Unavailable
 from tests import house
 from tests.house import House, all_get
@@ -140,6 +141,30 @@ def test_the_doubt_of_a_lost_worker_is_resent_as_well(home: House) -> None:
     assert home.ledger(campaign) == {"queued": 1}
     home.drain(campaign)
     assert home.ledger(campaign) == {"accepted": 1}
+
+
+def test_a_doubt_whose_time_is_over_is_held_although_the_request_wants_it_resent(
+    home: House,
+) -> None:
+    campaign = home.post(on_doubt="resend", expires_at=home.clock() + 30)
+    claims, render, _ = home.sender._claim(campaign)
+    home.sender._hand_over([home.sender._rendered(one, render) for one in claims])
+    home.clock.forward(61)
+    home.control.heal()
+    assert home.ledger(campaign) == {"in_doubt": 1}
+
+
+def test_the_doubt_of_who_was_erased_meanwhile_is_held(home: House) -> None:
+    """Nothing of the request is left, not even whom it was for."""
+    home.add_people(1)
+    campaign = home.post(to="person0@example.com", on_doubt="resend")
+    claims, render, _ = home.sender._claim(campaign)
+    home.sender._hand_over([home.sender._rendered(one, render) for one in claims])
+    ListManager(home.db, erasure_key="k" * 32).erase("person0@example.com", by="ops")
+    home.clock.forward(61)
+    home.control.heal()
+    assert home.ledger(campaign) == {"in_doubt": 1}
+    assert home.campaign(campaign)["options"] == {}
 
 
 def test_the_lane_serves_what_is_due_although_no_hint_came(home: House) -> None:
