@@ -22,7 +22,8 @@ Email Delivery System: campaigns over SendGrid, Amazon SES and Postmark, from yo
   ./setup.sh test           lint, types and tests (--long: full sizes; other words go to pytest)
   ./setup.sh run            web and worker in the foreground; Ctrl-C stops both
   ./setup.sh <command>      any other command of the product, each with --help:
-                            worker import-subscribers send esp dns-check simulator verify db ...
+                            worker import-subscribers send esp dns-check simulator verify db
+                            backup restore ...
   ./setup.sh help           this page
 
 Settings are in .env (see .env.example). `demo` and `test` neither read it nor inherit your keys.

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from boot.startup import saved_segments
+from boot.startup import fingerprint, saved_segments
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.settings import Settings
 from database.engine import Database, DatabaseUnavailable
@@ -129,6 +129,7 @@ def facts(settings: Settings) -> Facts:
         trusted_proxies=settings.service.trusted_proxies,
         version=VERSION,
         esp_names=tuple(esp.name for esp in by_priority),
+        erasure_fingerprint=fingerprint(settings.erasure_key),
     )
 
 

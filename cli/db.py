@@ -1,11 +1,15 @@
 """`db`: bring the schema forward or back, and say where it is."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from flask.cli import with_appcontext
 
+from cli.backup import FOLDER
 from database import migrate
+from database.backup import BackupFailed
 from web.context import house
 
 
@@ -15,12 +19,15 @@ def db() -> None:
 
 
 @db.command()
+@click.option("--no-copy", is_flag=True, help="Keep no copy before it changes.")
 @with_appcontext
-def upgrade() -> None:
-    """Bring the schema to this version. A copy of a SQLite file is kept before it changes."""
+def upgrade(no_copy: bool) -> None:
+    """Bring the schema to this version. A copy is kept before it changes: of a SQLite file beside
+    it, of PostgreSQL in data/backups."""
     database = house().db
     before = migrate.current(database)
-    copy = migrate.upgrade(database)
+    with _needing_a_copy():
+        copy = migrate.upgrade(database, keep_copy=not no_copy, folder=FOLDER)
     after = migrate.current(database)
     if before == after:
         click.echo(f"The schema is at {after}; there is nothing to do.")
@@ -32,14 +39,27 @@ def upgrade() -> None:
 
 @db.command()
 @click.argument("revision", default="-1")
+@click.option("--no-copy", is_flag=True, help="Keep no copy before it changes.")
 @with_appcontext
-def downgrade(revision: str) -> None:
-    """Go back one step, or to REVISION (`base`: to nothing). A copy of a SQLite file is kept."""
+def downgrade(revision: str, no_copy: bool) -> None:
+    """Go back one step, or to REVISION (`base`: to nothing). A copy is kept, as by `upgrade`."""
     database = house().db
-    copy = migrate.downgrade(database, revision)
+    with _needing_a_copy():
+        copy = migrate.downgrade(database, revision, keep_copy=not no_copy, folder=FOLDER)
     click.echo(f"The schema is at {migrate.current(database) or 'nothing'}.")
     if copy is not None:
         click.echo(f"A copy of the former database is {copy}")
+
+
+@contextmanager
+def _needing_a_copy() -> Iterator[None]:
+    try:
+        yield
+    except BackupFailed as error:
+        raise click.ClickException(
+            f"nothing was changed, because no copy could be kept: {error} "
+            "(--no-copy goes on without one)"
+        ) from error
 
 
 @db.command()

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from flask import Flask
 
+from cli.backup import backup, restore
 from cli.db import db
 from cli.openapi import openapi
 from cli.promote import promote_sandbox
@@ -18,7 +19,7 @@ from cli.worker import worker
 from database.engine import DatabaseUnavailable
 
 COMMANDS: tuple[click.Command, ...] = (
-    db, openapi, promote_sandbox, send, settings, simulator, verify, worker,
+    backup, db, openapi, promote_sandbox, restore, send, settings, simulator, verify, worker,
 )  # fmt: skip
 
 

@@ -83,13 +83,16 @@ def move(
     apply(connection, campaign_id, {Move(source, target, esp): count})
 
 
-def apply(connection: sa.Connection, campaign_id: int, moves: Mapping[Move, int]) -> None:
+def apply(
+    connection: sa.Connection, campaign_id: int, moves: Mapping[Move, int],
+    *, restoring: bool = False,
+) -> None:  # fmt: skip
     """Count several moves of one campaign at once. Raises ValueError for a move that the lifecycle
-    does not know: the transaction that made it must not be kept."""
+    does not know: the transaction that made it must not be kept. `restoring`: see RESTORE_MOVES."""
     totals: dict[str, int] = {}
     per_esp: dict[str, dict[str, int]] = {}
     for (source, target, esp, from_nowhere), count in moves.items():
-        if not may_become(source, target):
+        if not may_become(source, target, restoring=restoring):
             raise ValueError(f"a send may not go from {source or 'nothing'} to {target}")
         if source is None:
             totals["audience"] = totals.get("audience", 0) + count

@@ -21,6 +21,9 @@ SEND_MOVES: dict[S, frozenset[S]] = {
     S.CANCELLED: frozenset(),
 }
 
+#: What only a restore does (database/fence.py): what waited in a backup may have left after it.
+RESTORE_MOVES: dict[S, frozenset[S]] = {S.QUEUED: frozenset({S.IN_DOUBT})}
+
 CAMPAIGN_MOVES: dict[C, frozenset[C]] = {
     C.DRAFT: frozenset({C.SCHEDULED, C.SENDING, C.CANCELLED}),
     C.SCHEDULED: frozenset({C.SENDING, C.PAUSED, C.CANCELLED}),
@@ -78,11 +81,13 @@ def lifted(status: S, proof: S) -> S | None:
     return proof if PROVEN.index(proof) > PROVEN.index(status) else None
 
 
-def may_become(status: S | None, target: S) -> bool:
+def may_become(status: S | None, target: S, *, restoring: bool = False) -> bool:
     """Whether a send may go from `status` (None = it is new) to `target`: by a move of ours, or
     lifted by an event."""
     if status is None:
         return target is S.QUEUED
+    if restoring and target in RESTORE_MOVES.get(status, ()):
+        return True
     return target in SEND_MOVES[status] or (target in PROVEN and lifted(status, target) is target)
 
 

@@ -33,6 +33,8 @@ class Facts:
     version: str
     #: ESPs of this product in their order of priority, configured or not.
     esp_names: tuple[str, ...] = ()
+    #: Tells ERASURE_KEY apart from others without telling it.
+    erasure_fingerprint: str = ""
 
     @property
     def is_sandbox(self) -> bool:

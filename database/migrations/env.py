@@ -1,5 +1,7 @@
 """Alembic's entry: runs every migration in one transaction, one process at a time."""
 
+from contextlib import nullcontext
+
 from alembic import context
 
 from database.models import metadata
@@ -8,7 +10,9 @@ from database.models import metadata
 _LOCK = 7_315_219_004
 
 database = context.config.attributes["database"]
-with database.write() as connection:
+#: A caller's transaction, whose end is the caller's matter.
+given = context.config.attributes.get("connection")
+with nullcontext(given) if given is not None else database.write() as connection:
     if not database.is_sqlite:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
     context.configure(
