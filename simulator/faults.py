@@ -10,8 +10,9 @@ from simulator.log import ESPS
 from simulator.wire import Json
 
 # When a fault strikes: at the door (the body stays unread), as the answer instead of the ESP's,
-# on the wire after the ESP has answered, or only as delay or as failing entries.
-DOOR, ANSWER, WIRE, EXTRA = "door", "answer", "wire", "extra"
+# on the wire after the ESP has answered, or only as delay or as failing entries. Or later than any
+# answer: as what becomes of mail that was taken.
+DOOR, ANSWER, WIRE, EXTRA, FATE = "door", "answer", "wire", "extra", "fate"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ KINDS: dict[str, Kind] = {
     "empty_200": Kind(WIRE, accepted=True),
     "partial": Kind(EXTRA, accepted=True),
     "latency": Kind(EXTRA, accepted=True),
+    "lost": Kind(FATE, accepted=True),
+    "blocked": Kind(FATE, accepted=True),
 }
 ROUTES = ("send", "read", "all")
 
@@ -67,6 +70,7 @@ class Fault:
     milliseconds: float = 50.0
     every: int = 2
     accepted: bool | None = None
+    domain: str | None = None
     id: int = 0
     hits: int = 0
     seen: int = 0
@@ -86,9 +90,16 @@ class Fault:
         return used_up or (self.until is not None and now >= self.until)
 
     def concerns(self, esp: str, sends: bool) -> bool:
-        return self.esp in (None, esp) and (
-            self.routes == "all" or (self.routes == "send") == sends
+        """Whether it is about requests of this sort."""
+        return (
+            self.when != FATE
+            and self.esp in (None, esp)
+            and (self.routes == "all" or (self.routes == "send") == sends)
         )
+
+    def awaits(self, esp: str, domain: str) -> bool:
+        """Whether it is about mail to this domain that the ESP has taken."""
+        return self.when == FATE and self.esp in (None, esp) and self.domain in (None, domain)
 
     def strikes(self) -> bool:
         self.seen += 1
@@ -162,6 +173,19 @@ class Faults:
                     done = True
         return struck
 
+    def fate(self, esp: str, domain: str) -> str | None:
+        """The kind of the first fault that hits a message to this domain; None: no fault does."""
+        now = time.monotonic()
+        with self._lock:
+            for fault in self._faults:
+                if fault.awaits(esp, domain) and not fault.spent(now) and fault.strikes():
+                    return fault.kind
+        return None
+
+    def touch_fates(self) -> bool:
+        """Whether any fault is about mail that was taken."""
+        return any(fault.when == FATE for fault in self._faults)
+
     def refuses_all(self) -> bool:
         """Whether every ESP is down at the door, so that a connection need not even be read."""
         if not self._faults:
@@ -202,4 +226,23 @@ def _problems(wanted: Json) -> list[str]:
             wrong.append(f"{name}: a number of at least 0")
     if wanted.get("every") == 0:
         wrong.append("every: at least 1")
+    return [*wrong, *_problems_of_fate(wanted)]
+
+
+def _problems_of_fate(wanted: Json) -> list[str]:
+    """What goes only with faults of mail that was taken, or never with them."""
+    fates = [name for name, kind in KINDS.items() if kind.when == FATE]
+    domain = wanted.get("domain")
+    if wanted.get("kind") not in fates:
+        return [] if domain is None else [f"domain: only with {', '.join(fates)}"]
+    wrong = [] if domain is None or _is_domain(domain) else ["domain: as it stands behind the @"]
+    if wanted.get("routes", "send") != "send":
+        wrong.append(f"routes: {wanted['kind']} strikes mail that was taken, leave it out")
+    if wanted.get("accepted") is not None:
+        wrong.append(f"accepted: {wanted['kind']} strikes mail that was taken, leave it out")
     return wrong
+
+
+def _is_domain(value: Json) -> bool:
+    """Lower case, as the simulator keeps addresses."""
+    return isinstance(value, str) and "." in value and "@" not in value and value == value.lower()

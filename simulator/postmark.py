@@ -79,7 +79,7 @@ def _take(state: State, messages: list[Json], dry: bool, fail_every: int) -> lis
         taken = [row for n, row in rows.items() if isinstance(verdicts[n], Checked)]
         first, at = 0, int(time.time() * 1000)
         if taken and not dry:
-            first, at = state.log.accept(NAME, b"", taken)
+            first, at = state.take(NAME, b"", taken)
             state.meters.took(NAME, len(taken))
     return _results(state, messages, verdicts, first, at, dry)
 

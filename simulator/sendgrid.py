@@ -101,7 +101,7 @@ def _take(state: State, mail: Json, people: list[Recipient]) -> Answer:
     if state.meters.limits[NAME].suppression:
         gone = state.log.suppressed(NAME, (row.address for row in rows))
         rows = [r._replace(outcome="suppressed") if r.address in gone else r for r in rows]
-    first, _ = state.log.accept(NAME, orjson.dumps(mail), rows)
+    first, _ = state.take(NAME, orjson.dumps(mail), rows)
     state.meters.took(NAME, len(rows))
     return Answer(202, headers=(("X-Message-Id", request_id(state, first)),))
 

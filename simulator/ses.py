@@ -140,7 +140,7 @@ def accept(state: State, shared: Json, rows: list[Accepted]) -> list[str]:
         # list").
         gone = state.log.suppressed(NAME, (row.address for row in rows))
         rows = [r._replace(outcome="suppressed") if r.address in gone else r for r in rows]
-    first, at = state.log.accept(NAME, orjson.dumps(shared), rows)
+    first, at = state.take(NAME, orjson.dumps(shared), rows)
     state.meters.took(NAME, len(rows))
     return [message_id_of(state, first + n, at) for n in range(len(rows))]
 

@@ -1,6 +1,6 @@
 """One running simulator's parts in one place: log, keys, meters, faults and webhook settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from simulator import keys
+from simulator import keys, weather
 from simulator.faults import Faults
 from simulator.limits import Meters
 from simulator.log import Log
-from simulator.wire import Json
+from simulator.wire import Accepted, Json
 
 
 @dataclass
@@ -98,6 +98,11 @@ class State:
         self.url = ""
         self.smtp = ("", 0)  # host and port of SES' SMTP interface
         self.apply()
+
+    def take(self, esp: str, content: bytes, rows: Sequence[Accepted]) -> tuple[int, int]:
+        """Take messages for an ESP, whose faults may have a hand in what becomes of them; the first
+        one's id and the time in ms."""
+        return self.log.accept(esp, content, weather.over(self.faults, esp, rows))
 
     def apply(self) -> None:
         """Settings that the log uses while it takes mail."""
