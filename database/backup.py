@@ -28,7 +28,7 @@ _PAGES = 25_000
 _TELL_SECONDS = 5.0
 
 
-class BackupFailed(Exception):
+class BackupFailed(DatabaseUnavailable):
     """There is no backup; the text says why and what to do."""
 
     def __init__(self, words: str, *, missing: bool = False) -> None:
@@ -104,15 +104,14 @@ def copy_sqlite(source: Path, target: Path, tell: Tell | None = None) -> None:
             writer.execute("PRAGMA journal_mode=DELETE")
 
 
-def check_sqlite(path: Path) -> None:
-    """Raises BackupFailed when the file is not a sound SQLite database."""
+def damage(path: Path) -> str:
+    """What is wrong with a SQLite file; nothing when it is sound."""
     try:
         with closing(sqlite3.connect(path)) as opened:
-            found = opened.execute("PRAGMA quick_check(1)").fetchone()[0]
+            found = str(opened.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        raise BackupFailed(f"{path.name} is damaged: {error}") from error
-    if found != "ok":
-        raise BackupFailed(f"{path.name} is damaged: {found}")
+        return str(error)
+    return "" if found == "ok" else found
 
 
 def sync_folder(folder: Path) -> None:
@@ -135,10 +134,13 @@ def _sqlite(db: Database, draft: Path, now: float, tell: Tell) -> None:
     try:
         with db.read():  # which also sees to it that writers need not wait for the copy (WAL)
             copy_sqlite(db.path, draft, tell)
-        check_sqlite(draft)
+        if found := damage(draft):
+            raise BackupFailed(f"the database is damaged: {found}")
         made.transact(lambda connection: _note(connection, now))
         made.dispose()
         leave_wal(draft)
+    except BackupFailed:
+        raise
     except (sqlite3.DatabaseError, DatabaseUnavailable) as error:
         raise BackupFailed(f"the database cannot be copied: {error}") from error
     finally:

@@ -18,7 +18,7 @@ from database.ledger import add_performance
 from database.lifecycle import moves_away
 from database.models import CampaignStatus as C
 from database.models import SubscriberStatus as P
-from database.models import campaigns, esp_performance, subscribers
+from database.models import campaigns, esp_performance, sends, subscribers
 
 ACTOR = "restore"
 _PAGE = 1_000
@@ -177,39 +177,47 @@ def _erase(
     connection: sa.Connection, aliases: set[str], alias: Callable[[str], str], now: float
 ) -> None:
     """The address is looked for by what it would be called."""
-    for number, address in _everybody(connection) if aliases else ():
-        name = alias(address)
-        if name not in aliases:
-            continue
-        person = store.by_id(connection, number, lock=True)
-        if person is None:
-            continue
-        strangers = erasure.strangers_sends(connection, address)
-        entry = {"at": now, "what": "erased", "by": ACTOR}
-        erasure.erase(connection, person, name, entry=entry, at=now, strangers=strangers)
-        aliases = aliases - {name}
+    found = {}
+    for address in _addresses(connection) if aliases else ():
+        if (name := alias(address)) in aliases:
+            found[name] = address
+    entry = {"at": now, "what": "erased", "by": ACTOR}
     for name in sorted(aliases):
-        connection.execute(
-            subscribers.insert().values(
-                address=name, email="", status=P.ERASED, status_at=now, created_at=now,
-                updated_at=now, history=[{"at": now, "what": "erased", "by": ACTOR}],
-            )
-        )  # fmt: skip
+        address = found.get(name, name)
+        person = store.by_address(connection, address, lock=True)
+        if person is None:
+            _add_erased(connection, address, entry, now)
+            person = store.by_address(connection, address, lock=True)
+        if person is not None and address != name:
+            strangers = erasure.strangers_sends(connection, address)
+            erasure.erase(connection, person, name, entry=entry, at=now, strangers=strangers)
 
 
-def _everybody(connection: sa.Connection) -> Iterator[tuple[int, str]]:
+def _add_erased(connection: sa.Connection, address: str, entry: dict[str, Any], now: float) -> None:
+    """One whom the backup does not know as a subscriber."""
+    connection.execute(
+        subscribers.insert().values(
+            address=address, email="", status=P.ERASED, status_at=now, created_at=now,
+            updated_at=now, history=[entry],
+        )
+    )  # fmt: skip
+
+
+def _addresses(connection: sa.Connection) -> Iterator[str]:
+    """Everybody's, also of single mails to people who are no subscribers."""
+    s = sends.c
+    strangers = sa.select(s.address).where(
+        s.lane == sa.literal_column("'transactional'"), s.subscriber_id.is_(None)
+    )
+    yield from connection.scalars(strangers.distinct()).all()
     after = 0
-    while True:
-        page = connection.execute(
-            sa.select(_s.id, _s.address)
-            .where(_s.id > after, _s.status != P.ERASED)
-            .order_by(_s.id)
-            .limit(_PAGE)
-        ).all()
-        if not page:
-            return
-        for row in page:
-            yield row.id, row.address
+    while page := connection.execute(
+        sa.select(_s.id, _s.address)
+        .where(_s.id > after, _s.status != P.ERASED)
+        .order_by(_s.id)
+        .limit(_PAGE)
+    ).all():
+        yield from (row.address for row in page)
         after = page[-1].id
 
 

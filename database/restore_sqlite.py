@@ -105,11 +105,10 @@ def _copy(file: Path, draft: Path) -> None:
     draft.touch(mode=0o600)
     try:
         shutil.copyfile(file, draft)
-        backup.check_sqlite(draft)
     except OSError as error:
         raise RestoreRefused(f"{file} cannot be copied: {error.strerror}") from error
-    except backup.BackupFailed as error:
-        raise RestoreRefused(f"{file}: {error}") from error
+    if found := backup.damage(draft):
+        raise RestoreRefused(f"{file} is damaged: {found}")
 
 
 def _prepare(

@@ -64,6 +64,29 @@ def test_a_backup_taken_while_a_campaign_leaves_keeps_every_promise(
     scene.db.dispose()
 
 
+def test_writers_never_make_a_copy_begin_anew(
+    on_sqlite: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_PAGES", 1)
+    told: list[str] = []
+
+    def write(words: str) -> None:
+        told.append(words)
+        on_sqlite.act("UPDATE subscribers SET name = :name", name=f"{len(told)}")
+        assert len(told) < 1_000
+
+    path, target = on_sqlite.db.path, on_sqlite.folder / "copy"
+    assert path is not None
+    backup.copy_sqlite(path, target, write)
+    assert len(told) > 10
+    assert backup.damage(target) == ""
+    copied = Database(f"sqlite:///{target}")
+    with copied.read() as connection:
+        names = connection.execute(sa.text("SELECT name FROM subscribers WHERE id = 1")).all()
+    copied.dispose()
+    assert names == [("Person 0",)]
+
+
 def test_a_backup_is_one_file_that_only_its_owner_reads(scene: Scene) -> None:
     target = scene.folder / "new" / "folder" / "copy.bak"
     taken = backup.take(scene.db, target, 1_800_000_000.0)

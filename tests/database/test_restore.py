@@ -15,6 +15,8 @@ from database.models import CampaignStatus, SubscriberStatus
 from database.restore import RestoreRefused
 from outbound.launch import Draft
 from tests.database.restore_scene import DAY, Scene, broken
+from utils import addresses
+from utils.person import Change
 
 Made = Callable[..., Scene]
 
@@ -253,6 +255,22 @@ def test_whoever_was_erased_since_the_backup_is_erased_in_it(scene: Scene) -> No
     assert scene.broken() == []
 
 
+def test_a_stranger_who_became_known_and_was_erased_since_is_erased(scene: Scene) -> None:
+    """The backup knows them by a single mail alone, or not at all."""
+    scene.home.drain(scene.home.post(to="ann@example.net"))
+    file = scene.backup()
+    for name in ("ann", "bob"):
+        scene.lists.upsert(Change(addresses.parse(f"{name}@example.net")), by="ops")
+        scene.lists.erase(f"{name}@example.net", by="ops")
+    scene.restore(file)
+
+    rows = scene.rows("SELECT * FROM subscribers") + scene.rows("SELECT * FROM sends")
+    assert "@example.net" not in str(rows)
+    aliases = {scene.lists.alias(f"{name}@example.net") for name in ("ann", "bob")}
+    assert aliases <= {row["address"] for row in rows}
+    assert scene.broken() == []
+
+
 def test_an_opt_out_that_the_backup_holds_is_not_lifted_by_a_later_return(scene: Scene) -> None:
     """Consent that the restored database has no record of does not count."""
     scene.lists.unsubscribe("person1@example.com", reason="asked", by="ops")
@@ -487,3 +505,20 @@ def test_a_full_disk_changes_nothing(on_sqlite: Scene) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, former)
     assert broken(scene.db, scene.clock()) == []
     assert not [p for p in scene.folder.iterdir() if "restoring" in p.name]
+
+
+def test_a_schema_with_an_odd_name_comes_back(postgresql_url: str, tmp_path: Path) -> None:
+    name = sa.make_url(postgresql_url).database
+    db = Database(postgresql_url)
+    with db.write() as connection:
+        connection.execute(sa.text('CREATE SCHEMA "odd-name"'))
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" SET search_path = "odd-name"'))
+    db.dispose()
+    scene = Scene(postgresql_url, tmp_path)
+    campaign = scene.home.launch()
+    scene.restore(scene.backup())
+
+    assert scene.again().ledger(campaign) == {"in_doubt": 20}
+    assert scene.rows("SELECT current_schema() AS s")[0]["s"] == "odd-name"
+    assert scene.broken() == []
+    scene.db.dispose()
