@@ -52,10 +52,16 @@ class Chooser:
         if not room:
             return [], offer.comeback if wanted else None
         picked = sends.pick(connection, lease.campaign_id, room)
-        asks = [Ask(row.id, mailbox_provider_of(row.to)) for row in picked]
-        choice = _Chosen(self._manager, offer, records, asks, Lane.CAMPAIGN, now)
+        routes = self._routes(offer, picked, now)
+        choice = _Chosen(self._manager, routes, records, Lane.CAMPAIGN, now)
         claims = choice.claim(connection, lease, picked)
         return claims, None if claims or not picked else now + RAMP_RETRY_SECONDS
+
+    def _routes(self, offer: Offer, picked: Sequence[Picked], now: float) -> Routes:
+        if offer.sole:
+            return Routes.to_one(offer.sole, len(picked))
+        asks = [Ask(row.id, mailbox_provider_of(row.to)) for row in picked]
+        return self._manager.route(offer, asks, Lane.CAMPAIGN, now)
 
     def _choose_mail(
         self, connection: sa.Connection, campaign: Brief, lease: Lease, now: float
@@ -74,7 +80,8 @@ class Chooser:
         tried = frozenset(tried_by(transactional.trail(connection, picked[0].id)))
         person = terms.addressed(picked)
         asks = [Ask(row.id, mailbox_provider_of(row.to), avoid=tried) for row in person]
-        choice = _Chosen(self._manager, offer, records, asks, lane, now)
+        routes = self._manager.route(offer, asks, lane, now)
+        choice = _Chosen(self._manager, routes, records, lane, now)
         claims = choice.claim(connection, lease, person)
         if not claims:
             return [], offer.comeback
@@ -85,13 +92,13 @@ class _Chosen:
     """Messages with the ESP of each, to be claimed together."""
 
     def __init__(
-        self, manager: EspManager, offer: Offer, records: Mapping[str, Record],
-        asks: Sequence[Ask], lane: Lane, now: float,
+        self, manager: EspManager, routes: Routes, records: Mapping[str, Record], lane: Lane,
+        now: float,
     ) -> None:  # fmt: skip
         """`now` is what the offer was made with: it has looked at the limit of that day alone."""
         self._records = records
-        self._routes = manager.route(offer, asks, lane, now)
-        self._states = manager.reserved(records, self._routes, lane, now)
+        self._routes = routes
+        self._states = manager.reserved(records, routes, lane, now)
         self._now = now
 
     def claim(

@@ -66,6 +66,13 @@ class Offer:
         return min(wanted, sum(rooms))
 
     @property
+    def sole(self) -> str | None:
+        """The ESP that gets everything, because no other may take mail; None = there is a choice,
+        or not all of it may go there."""
+        plain = len(self.options) == 1 and self.options[0].is_open_to_all
+        return self.options[0].esp if plain else None
+
+    @property
     def comeback(self) -> float:
         """The first moment an ESP without room may have some; infinity = when an operator acts."""
         times = [standing.until for standing in self.standings if standing.until is not None]
@@ -152,7 +159,8 @@ class EspManager:
 
     # --- which ESP each message leaves through ---------------------------------------------------
 
-    def route(self, offer: Offer, asks: Sequence[Ask], lane: Lane, now: float) -> Routes:
+    @staticmethod
+    def route(offer: Offer, asks: Sequence[Ask], lane: Lane, now: float) -> Routes:
         """The ESP of each message, or None: then it stays queued. Transactional mail goes to an ESP
         that is coming back, or has failed it already, when no other can take it."""
         seed = f"{now:.0f}".encode()

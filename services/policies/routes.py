@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.policies import breakers
 from services.policies.cells import Cell
 
 PROBE, BEST, SPREAD, FLOORED, ONLY, NOBODY = "probe", "best", "spread", "floor", "only", "nobody"
@@ -31,6 +32,12 @@ class Option:
     room: int | None = None  #: messages; None = any number
     share: float = 1.0  #: of messages for which it is considered (ramp)
     probes: int | None = None  #: half-open: so many messages and no others
+
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether it takes whatever fits its room, for every mailbox provider."""
+        whole = self.probes is None and self.share >= 1.0
+        return whole and all(c.breaker.state == breakers.CLOSED for c in self.cells.values())
 
 
 class Draw(NamedTuple):
@@ -60,6 +67,11 @@ class Routes:
     draws: Sequence[Draw]
     drawn_by: Sequence[int]  #: index of each message's draw; -1 = none
     spread: Mapping[tuple[str, str], Spread]  #: by (ESP, mailbox provider)
+
+    @classmethod
+    def to_one(cls, esp: str, count: int) -> "Routes":
+        """Everything to the only ESP there is: nothing to draw, nothing to remember."""
+        return cls([esp] * count, [ONLY] * count, [], [-1] * count, {})
 
     def why(self, i: int) -> str:
         """One sentence on the message at `i`."""
