@@ -72,6 +72,7 @@ def _restored(
     here.tell("loading the file")
     _load(connection, file, here)
     migrate.upgrade_in(connection, db)
+    _analyze(connection)
     former = asking(connection, schema_translate_map={None: kept}) if kept else None
     taken_at = backup.taken_at(connection) or dump.file_time
     fenced, carried = make_safe(connection, former, here, taken_at)
@@ -148,6 +149,12 @@ def _load(connection: sa.Connection, file: Path, here: Here) -> None:
         pg_tools.check(process)
     if missing:
         raise RestoreRefused(f"the file lacks {', '.join(sorted(missing))}: it is no backup.")
+
+
+def _analyze(connection: sa.Connection) -> None:
+    """Nobody else does before the transaction ends, and what follows asks for single people."""
+    for table in metadata.tables:
+        connection.exec_driver_sql(f'ANALYZE "{table}"')
 
 
 def _rows(lines: Iterator[bytes]) -> Iterator[bytes]:
