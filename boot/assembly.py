@@ -1,12 +1,12 @@
 """Builds the parts of one process out of the settings. Wiring only; nothing here is started."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from boot import clock as clocks
 from boot.startup import fingerprint, saved_segments
 from config.esp_sections import EspSection, Postmark, Sendgrid, Ses
 from config.settings import Settings
@@ -42,8 +42,10 @@ from work import TURN_SECONDS, Parts, Work
 VERSION = "0.1.0"
 
 
-def build(settings: Settings, clock: Callable[[], float] = time.time) -> tuple[House, Work]:
-    """Every part, connected; the work engine is built and not started."""
+def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple[House, Work]:
+    """Every part, connected; the work engine is built and not started. Without a clock the one that
+    the settings name."""
+    clock = clock or clocks.of(settings)
     db = Database(settings.database_url)
     work = work_at(settings.queue_url)
     signers = {kind: Signer(settings.secret_keys, kind) for kind in ("tracking", "consent")}

@@ -62,7 +62,7 @@ def between(parts: Parts, values: Mapping[str, str]) -> list[Problem]:
     that another mistake beside them hides none; a section that could not be read is left out."""
     alone = [
         *_databases(values), *_live_needs_an_esp(values), *_aws_pair(values),
-        *_certificate(values), *_webhook_pairs(values), *_smtp(values),
+        *_certificate(values), *_webhook_pairs(values), *_smtp(values), *_drill(values),
     ]  # fmt: skip
     return [*alone, *(problem for part in parts.values() for problem in _of_section(part, parts))]
 
@@ -115,6 +115,12 @@ def _live_needs_an_esp(values: Mapping[str, str]) -> Iterable[Problem]:
         if values.get("SES_ENABLED") == "1":
             return
         yield Problem("MODE", f"live needs at least one ESP: set {', '.join(keys)}")
+
+
+def _drill(values: Mapping[str, str]) -> Iterable[Problem]:
+    """Limits per day and per second, and every record's time, would be wrong for real ESPs."""
+    if values.get("MODE", "").lower() == "live" and "DRILL_CLOCK" in values:
+        yield Problem("DRILL_CLOCK", "is for a drill in the sandbox only: leave it empty in live")
 
 
 def _simulator_port(service: Service) -> Iterable[Problem]:

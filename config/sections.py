@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from config.urls import LoopbackUrl, PublicUrl
 from config.values import (
+    ClockSpeed,
     Host,
     Hosts,
     LabelledSecrets,
@@ -21,6 +22,7 @@ from config.values import (
     RequiredSecret,
     RequiredSecrets,
     Secret,
+    clock_speed,
     one_of,
     whole,
 )
@@ -83,6 +85,11 @@ class Service(Section):
     max_request_mb: Annotated[int, BeforeValidator(whole(1, 1000))] = setting(
         "MAX_REQUEST_MB", 32, "The largest request body in megabytes; imports are streamed and "
         "have no such limit.",
+    )  # fmt: skip
+    drill_clock: Annotated[ClockSpeed | None, BeforeValidator(clock_speed)] = setting(
+        "DRILL_CLOCK", "", "Leave it empty: `simulator drill` sets it for its own processes. "
+        "SPEED@UNIX_SECONDS lets the house's time run so many times as fast from that moment on; "
+        "refused in live.",
     )  # fmt: skip
 
 

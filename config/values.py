@@ -18,6 +18,9 @@ from pydantic import BeforeValidator, SecretStr
 MIN_SECRET = 16
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
+#: Above this the longest lease is too short in real seconds for a request's deadline.
+FASTEST = 240
+
 _PLACEHOLDER = re.compile(
     r"your[\W_].*|.*[\W_]here|.*change[\W_]?me.*|.*x{6,}.*|(x{3,}[\W_]?)+|<.*>|\[.*\]|\W*"
     r"|.*(placeholder|replace[\W_]?me|dummy|key[\W_]goes).*"
@@ -130,6 +133,23 @@ def number(low: float, high: float) -> Callable[[Any], float]:
         return float(text)
 
     return read
+
+
+class ClockSpeed(NamedTuple):
+    """Time that runs so many times as fast from a moment on."""
+
+    speed: float
+    since: float  #: Unix seconds
+
+
+def clock_speed(text: Any) -> ClockSpeed | None:
+    """Reads SPEED@UNIX_SECONDS; empty = real time."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,3})?)@(\d{9,11}(?:\.\d{1,6})?)", str(text))
+    if not found or not 1 <= float(found[1]) <= FASTEST:
+        raise ValueError(f"must be SPEED@UNIX_SECONDS, with a speed from 1 to {FASTEST}")
+    return ClockSpeed(float(found[1]), float(found[2]))
 
 
 def one_of(*words: str) -> Callable[[Any], str]:

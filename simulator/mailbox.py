@@ -73,18 +73,22 @@ def show(state: State, esp: Esp, message: Stored) -> Json:
 
 
 def ledger(log: Log, query: dict[str, str]) -> list[Json]:
-    """Who got how many copies, by send id, address, ESP and outcome; all rows at once."""
+    """Who got how many copies, by send id, address, ESP and outcome, and when the last one was
+    taken (Unix seconds); all rows at once."""
     where, values = _conditions(query, "m")
     sql = (
-        "SELECT m.send_id, m.address, m.esp, m.outcome, count(*) FROM messages m"  # noqa: S608
+        "SELECT m.send_id, m.address, m.esp, m.outcome, count(*), max(m.at) FROM messages m"  # noqa: S608
         f" WHERE {where} GROUP BY 1, 2, 3, 4"
     )
     with log.reading() as connection:
         rows = connection.execute(sql, values).fetchall()
     return [
-        {"send_id": row[0], "to": row[1], "esp": ESPS[row[2]], "outcome": row[3], "count": row[4]}
+        {
+            "send_id": row[0], "to": row[1], "esp": ESPS[row[2]], "outcome": row[3],
+            "count": row[4], "at": row[5] / 1000,
+        }
         for row in rows
-    ]
+    ]  # fmt: skip
 
 
 def posted(log: Log, query: dict[str, str]) -> tuple[list[Json], str | None]:

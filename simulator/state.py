@@ -11,7 +11,7 @@ import orjson
 from simulator import keys, weather
 from simulator.faults import Faults
 from simulator.limits import Meters
-from simulator.log import Log
+from simulator.log import ESPS, Log
 from simulator.wire import Accepted, Json
 
 
@@ -25,6 +25,7 @@ class Webhooks:
 
     target: str | None = None
     paused: bool = False
+    held: tuple[str, ...] = ()  # ESPs whose events are held back
     delay: float = 0.0
     shuffle: bool = False
     repeat: int = 1
@@ -69,6 +70,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CHECKS: dict[str, Callable[[Json], bool]] = {
     "target": lambda v: v is None or _on_loopback(v),
     "paused": lambda v: isinstance(v, bool),
+    "held": lambda v: isinstance(v, list | tuple) and all(esp in ESPS for esp in v),
     "shuffle": lambda v: isinstance(v, bool),
     "delay": _number,
     "retry_seconds": _number,

@@ -48,14 +48,14 @@ class Teller(Courier):
     timeout_seconds = 15.0
 
     def __init__(self, state: State, esp: str) -> None:
-        self._voice = VOICES[esp]
+        self._esp, self._voice = esp, VOICES[esp]
         super().__init__(state, f"webhooks-{esp}", self._voice.LANES)
         self._queue = ESP_CODE[esp]
         self._dice = random.Random(esp)
 
     def _round(self, lanes: Executor, connection: sqlite3.Connection) -> bool:
         settings = self._state.webhooks
-        if settings.paused or not settings.target:
+        if self._is_held or not settings.target:
             return False
         until = int((time.time() - settings.delay) * 1000)
         events = outbox.due(self._state.log, connection, self._queue, until, FETCHED)
@@ -67,10 +67,15 @@ class Teller(Courier):
         batches = [events[n : n + size] for n in range(0, len(events), size)]
         # A slice at a time, so that a stop or a pause in between loses no more than that slice.
         for n in range(0, len(batches), 10 * self._voice.LANES):
-            if self._ended.is_set() or settings.paused:
+            if self._ended.is_set() or self._is_held:
                 break
             self._settle(list(lanes.map(self._tell, batches[n : n + 10 * self._voice.LANES])))
         return True
+
+    @property
+    def _is_held(self) -> bool:
+        settings = self._state.webhooks
+        return settings.paused or self._esp in settings.held
 
     def _tell(self, events: list[Event]) -> tuple[list[Event], int]:
         status = UNREACHED

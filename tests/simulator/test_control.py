@@ -74,6 +74,7 @@ def test_the_ledger_is_one_light_row_per_send(rig: Rig) -> None:
         ("hard+bob@x.example", "sendgrid", "hard", 1),
     ]
     assert len(rig.get("/_ledger")["items"]) == 3
+    assert {r["at"] for r in rows} == {m["at"] for m in rig.messages(campaign="c1")}
 
 
 def test_numbers_count_requests_by_answer_and_messages_by_outcome(rig: Rig) -> None:

@@ -303,6 +303,19 @@ def test_events_can_be_paused_delayed_repeated_and_shuffled(rig: Rig, receiver: 
     assert ids != [f"sg-p{n}@x.example" for n in range(50)]
 
 
+def test_one_esps_events_can_be_held_back_while_the_others_come(
+    rig: Rig, receiver: Receiver
+) -> None:
+    rig.webhooks(target=receiver.url, held=["postmark"])
+    rig.pm_post("/email/batch", [pm_mail("ann@x.example")])
+    rig.sg_send(sg_mail(["bob@x.example"]))
+    receiver.wait(SG, 1)
+    eventually(lambda: rig.get("/_webhooks")["pending"] == {"postmark": 1})
+    assert receiver.at(PM) == []
+    rig.webhooks(held=[])
+    assert receiver.wait(PM, 1)[0].json["RecordType"] == "Delivery"
+
+
 def test_latency_spreads_events_over_time(rig: Rig, receiver: Receiver) -> None:
     rig.webhooks(target=receiver.url, latency=[0.3, 0.4])
     rig.sg_send(sg_mail(["ann@x.example"]))
@@ -351,6 +364,8 @@ def test_posted_events_can_be_listed_and_counted(rig: Rig, receiver: Receiver) -
         {"target": "ftp://x"},
         {"engagement": 2},
         {"repeat": 0},
+        {"held": ["mailgun"]},
+        {"held": True},
         {"latency": [1]},
         {"reading_seconds": 3},
         {"reading_seconds": [-1, 2]},
