@@ -24,6 +24,7 @@ from outbound import esp_states
 from outbound.batches import Claim, Parcel
 from outbound.choice import Chooser
 from outbound.composer import Composer, Render, Rendered, Unrenderable
+from outbound.mailboxes import Mailboxes
 from services import settling
 from services.esp import Batch, Call, InDoubt, Report
 from services.esp_manager import EspManager
@@ -60,12 +61,14 @@ class EmailSender:
     def __init__(
         self, database: Database, manager: EspManager, composer: Composer,
         options: Options | None = None, clock: Callable[[], float] = time.time,
+        *, mailboxes: Mailboxes | None = None,
     ) -> None:  # fmt: skip
-        """`clock` gives Unix seconds; quotas, leases and rates go by it."""
+        """`clock` gives Unix seconds; quotas, leases and rates go by it. `mailboxes` tells mailbox
+        providers; without it, domains alone do."""
         self._db = database
         self._manager = manager
         self._composer = composer
-        self._chooser = Chooser(manager)
+        self._chooser = Chooser(manager, mailboxes or Mailboxes(database, None, clock))
         self._options = options or Options()
         self._clock = clock
         self._pool = ThreadPoolExecutor(thread_name_prefix="esp")

@@ -22,6 +22,7 @@ from outbound.control import CampaignControl
 from outbound.esp_watch import EspWatch
 from outbound.lane import TransactionalLane
 from outbound.launch import Identity, Launcher
+from outbound.mailboxes import Mailboxes
 from outbound.reconcile import Reconciler
 from outbound.transactional import Mailer
 from services.amazon_ses import AmazonSes
@@ -34,6 +35,7 @@ from services.ses_client import AwsKeys
 from services.ses_smtp import SesSmtp, endpoint
 from services.sns import Topics
 from utils.errors import FieldError
+from utils.mx import LookUp, asking
 from utils.signing import Signer
 from web.context import Facts, House
 from web.keyring import KeyRing
@@ -59,9 +61,10 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
     lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
     wait = settings.sending.in_doubt_wait_seconds
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
-    sender = EmailSender(db, manager, composer, options(settings), clock)
+    mailboxes = Mailboxes(db, mx_look_up(settings), clock)
+    sender = EmailSender(db, manager, composer, options(settings), clock, mailboxes=mailboxes)
     lane = TransactionalLane(db, partial(sender.drain, seconds=TURN_SECONDS, patience=0.0), clock)
-    learner = Learner(db, clock)
+    learner = Learner(db, mailboxes, clock)
     who = identity(settings)
     house = House(
         settings=facts(settings),
@@ -86,6 +89,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
             "reconciler": reconciler,
             "accounts": AccountWatch(db, manager, clock),
             "learner": learner,
+            "mailboxes": mailboxes,
             "esp_watch": EspWatch(db, manager, clock),
         },
     )
@@ -116,8 +120,14 @@ def parts_of(house: House) -> Parts:
             house.extras["esp_watch"].tick,
             house.extras["accounts"].refresh,
             house.extras["reconciler"].tick,
+            house.extras["mailboxes"].tick,
         ),
     )
+
+
+def mx_look_up(settings: Settings) -> LookUp | None:
+    """How MX records are asked for; not in sandbox, where nothing leaves this machine."""
+    return None if settings.is_sandbox else asking(settings.sending.dns_resolvers)
 
 
 def facts(settings: Settings) -> Facts:

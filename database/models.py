@@ -323,6 +323,7 @@ PERFORMANCE_COUNTERS = (
 #: campaign · name · campaign id: states of the campaign's sends at that ESP
 #: hour · esp · hour; domain · domain · `live`: DNS verdicts
 #: instance · `keys` · `live`: key fingerprints; outgoing · endpoint · `live`: cursors and turns
+#: mx · domain · `live`: its mailbox provider, as its MX records said
 #: guard · campaign id · `live`: what the campaign guard has counted
 esp_performance = sa.Table(
     "esp_performance",

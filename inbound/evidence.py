@@ -14,6 +14,7 @@ from database.models import BounceKind, EventKind, Label
 from database.models import SendStatus as S
 from database.send_acts import SendRow
 from services.esp import EspEvent
+from services.events import NO_TIME
 
 #: Longest text of an ESP kept as a reason.
 _WORDS = 500
@@ -88,7 +89,7 @@ def labelled(connection: sa.Connection, met: list[Met]) -> list[Met]:
 def _label(one: Met, delivered: dict[int, float]) -> Label:
     event = one.event
     at = delivered.get(one.row.id) if one.row else None
-    since = None if at is None else event.at - at
+    since = None if at is None or event.at == NO_TIME else event.at - at
     return label(
         event.kind, machine=event.machine, user_agent=event.user_agent, since_delivery=since
     )

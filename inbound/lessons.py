@@ -5,7 +5,7 @@ not be locked after one; and beliefs need no exactness, while the ledger does.""
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -19,7 +19,6 @@ from inbound.evidence import Met
 from services import learning
 from services.esp_state import EspState
 from services.learning import News
-from services.policies import mailbox_providers
 from services.policies.scores import Tally
 from utils.buffer import Buffer
 
@@ -43,7 +42,7 @@ class Lesson(NamedTuple):
     """What one event shows."""
 
     esp: str
-    provider: str
+    domain: str  #: of the address, in lower case
     field: str  #: of `Tally`; empty = nothing
     words: str
     handed_over_at: float | None  #: of the send, if this is the first that is heard of it
@@ -66,18 +65,32 @@ def drawn(ours: Iterable[Met], lifts: Iterable[Lift], now: float) -> list[Lesson
         name = row.esp if esp == OWN else esp
         if name:
             field = "" if esp == OWN else _FIELDS.get(one.event.bounce or one.event.kind, "")
-            provider = mailbox_providers.classified(row.address.rpartition("@")[2])
-            lessons.append(Lesson(name, provider, field, one.words, sent_at, esp == OWN, now))
+            domain = row.address.rpartition("@")[2]
+            lessons.append(Lesson(name, domain, field, one.words, sent_at, esp == OWN, now))
     return lessons
+
+
+class KnowsProviders(Protocol):
+    """Tells mailbox providers (`outbound.mailboxes`)."""
+
+    def of_domain(self, domain: str) -> str:
+        """Of a domain, as far as this process knows."""
+
+    def recall(self, domains: Iterable[str]) -> None:
+        """Learn what other processes know."""
 
 
 class Learner:
     """Lets the ESPs' states learn, with what was gathered for a moment: an ESP that sends one event
     a call costs no more than another."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, mailboxes: KnowsProviders,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         """Nothing is started before the first lesson."""
         self._db = database
+        self._mailboxes = mailboxes
         self._clock = clock
         self._waiting: Buffer[list[Lesson]] = Buffer(self._learn, LEARN_SECONDS)
 
@@ -95,12 +108,13 @@ class Learner:
 
     def _learn(self, waiting: Iterable[list[Lesson]]) -> None:
         lessons = [lesson for some in waiting for lesson in some]
-        self._db.transact(lambda c: learn(c, lessons, self._clock()), durable=False)
+        self._mailboxes.recall(lesson.domain for lesson in lessons)
+        news = by_esp(lessons, self._mailboxes.of_domain)
+        self._db.transact(lambda c: learn(c, news, self._clock()), durable=False)
 
 
-def learn(connection: sa.Connection, lessons: Sequence[Lesson], now: float) -> None:
+def learn(connection: sa.Connection, news: Mapping[str, News], now: float) -> None:
     """Let the ESPs' states learn."""
-    news = _by_esp(lessons)
     states = performance.lock_states(connection, news, now)
     after = {
         esp: learning.informed(EspState.from_json(states[esp]), told, now, esp.encode()).to_json()
@@ -109,17 +123,22 @@ def learn(connection: sa.Connection, lessons: Sequence[Lesson], now: float) -> N
     performance.save_states(connection, after, now)
 
 
-def _by_esp(lessons: Sequence[Lesson]) -> Mapping[str, News]:
+def by_esp(lessons: Sequence[Lesson], provider_of: Callable[[str], str]) -> dict[str, News]:
+    """What the lessons show together; `provider_of` tells a domain's mailbox provider."""
     found: dict[str, News] = {}
     for esp, field, number in _counted((one.esp, one.field) for one in lessons if one.field):
         news = found.setdefault(esp, News())
         news.tally = news.tally._replace(**{field: number})
-    cells = ((one.esp, one.provider, one.field) for one in lessons if one.field in _OF_PROVIDER)
+    cells = (
+        (one.esp, provider_of(one.domain), one.field)
+        for one in lessons
+        if one.field in _OF_PROVIDER
+    )
     for esp, provider, field, number in _counted(cells):
         tallies = found[esp].by_provider
         tallies[provider] = tallies.get(provider, Tally())._replace(**{field: number})
     for one in lessons:
-        _follow(found.setdefault(one.esp, News()), one)
+        _follow(found.setdefault(one.esp, News()), one, provider_of)
     return found
 
 
@@ -127,10 +146,10 @@ def _counted(keys: Iterable[tuple[str, ...]]) -> Iterator[tuple[Any, ...]]:
     return ((*key, number) for key, number in sorted(Counter(keys).items()))
 
 
-def _follow(news: News, one: Lesson) -> None:
+def _follow(news: News, one: Lesson, provider_of: Callable[[str], str]) -> None:
     """What a single event adds beside the counts."""
     if one.field == BounceKind.BLOCK and one.words:
-        news.words[one.provider] = one.words
+        news.words[provider_of(one.domain)] = one.words
     if one.handed_over_at is not None:
         news.handed_over.append(one.handed_over_at)
         if not one.own:

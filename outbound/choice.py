@@ -5,7 +5,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -16,9 +15,9 @@ from database.models import CampaignKind, Lane
 from database.sends import Lease, Picked
 from outbound import esp_states
 from outbound.batches import Claim, records_of
+from outbound.mailboxes import Mailboxes
 from outbound.terms import Terms, tried_by
 from services.esp_manager import RAMP_RETRY_SECONDS, EspManager, Offer, Record
-from services.policies import mailbox_providers
 from services.policies.routes import Ask, Routes
 
 log = logging.getLogger(__name__)
@@ -30,8 +29,9 @@ Choice = tuple[list[Claim], float | None]
 class Chooser:
     """Chooses by what the ESPs have room for."""
 
-    def __init__(self, manager: EspManager) -> None:
+    def __init__(self, manager: EspManager, mailboxes: Mailboxes) -> None:
         self._manager = manager
+        self._provider_of = mailboxes.of
 
     def choose(
         self, connection: sa.Connection, campaign: Brief, lease: Lease, now: float
@@ -60,7 +60,7 @@ class Chooser:
     def _routes(self, offer: Offer, picked: Sequence[Picked], now: float) -> Routes:
         if offer.sole:
             return Routes.to_one(offer.sole, len(picked))
-        asks = [Ask(row.id, mailbox_provider_of(row.to)) for row in picked]
+        asks = [Ask(row.id, self._provider_of(row.to)) for row in picked]
         return self._manager.route(offer, asks, Lane.CAMPAIGN, now)
 
     def _choose_mail(
@@ -79,7 +79,7 @@ class Chooser:
         offer = self._manager.offer(records, lane, now, terms.esp)
         tried = frozenset(tried_by(transactional.trail(connection, picked[0].id)))
         person = terms.addressed(picked)
-        asks = [Ask(row.id, mailbox_provider_of(row.to), avoid=tried) for row in person]
+        asks = [Ask(row.id, self._provider_of(row.to), avoid=tried) for row in person]
         routes = self._manager.route(offer, asks, lane, now)
         choice = _Chosen(self._manager, routes, records, lane, now)
         claims = choice.claim(connection, lease, person)
@@ -122,16 +122,6 @@ class _Chosen:
         performance.save_states(connection, states, self._now)
         for esp, state in self._states.items():
             esp_states.tell(esp, self._records[esp].state, state)
-
-
-def mailbox_provider_of(address: str) -> str:
-    """Who receives a deliverable address, as far as its domain says."""
-    return _provider(address.rpartition("@")[2])
-
-
-@lru_cache(maxsize=100_000)
-def _provider(domain: str) -> str:
-    return mailbox_providers.classified(domain.lower())
 
 
 def _tell(campaign_id: int, routes: Routes) -> None:

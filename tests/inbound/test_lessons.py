@@ -10,6 +10,7 @@ from database.events import OWN
 from database.models import BounceKind, EventKind
 from feedback import Feedback
 from inbound.lessons import Learner, Lesson
+from outbound.mailboxes import Mailboxes
 from services.esp_state import EspState
 from tests.mailed import ESP, LATER, NOW, Mailed
 
@@ -20,7 +21,7 @@ class Taught(Mailed):
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
         self.lessons: list[Lesson] = []
-        self.learner = Learner(self.db, clock=lambda: LATER)
+        self.learner = Learner(self.db, Mailboxes(self.db, None), clock=lambda: LATER)
         self.feedback = Feedback(self.db, self.lists, lambda: LATER, teach=self.teach)
         self.accept()
 
