@@ -2,6 +2,7 @@
 
 import socket
 
+import dns.resolver
 import pytest
 
 from utils import mx
@@ -19,7 +20,7 @@ def test_a_server_that_never_answers_is_not_waited_for_long(
 
 def test_a_host_without_resolvers_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_self: object, _file: str = "") -> None:
-        raise mx.dns.resolver.NoResolverConfiguration
+        raise dns.resolver.NoResolverConfiguration
 
-    monkeypatch.setattr(mx.dns.resolver.Resolver, "read_resolv_conf", none)
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", none)
     assert asking()("shop.example") is None
