@@ -32,12 +32,13 @@ class Brief(NamedTuple):
     status: str
     kind: str
     n_queued: int
+    audience: int
     nonce: str
     options: dict[str, Any]
 
 
 _BRIEF = sa.text(
-    "SELECT status, kind, n_queued, nonce, options FROM campaigns WHERE id = :id"
+    "SELECT status, kind, n_queued, audience, nonce, options FROM campaigns WHERE id = :id"
 ).columns(options=_t.c.options.type)
 
 

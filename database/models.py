@@ -324,6 +324,7 @@ PERFORMANCE_COUNTERS = (
 #: hour · esp · hour; domain · domain · `live`: DNS verdicts
 #: instance · `keys` · `live`: key fingerprints; outgoing · endpoint · `live`: cursors and turns
 #: mx · domain · `live`: its mailbox provider, as its MX records said
+#: canary · campaign id · `live`: the pace of its careful start
 #: guard · campaign id · `live`: what the campaign guard has counted
 esp_performance = sa.Table(
     "esp_performance",

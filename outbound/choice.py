@@ -13,7 +13,7 @@ from database import sends, transactional
 from database.campaigns import Brief
 from database.models import CampaignKind, Lane
 from database.sends import Lease, Picked
-from outbound import esp_states
+from outbound import canary, esp_states
 from outbound.batches import Claim, records_of
 from outbound.mailboxes import Mailboxes
 from outbound.terms import Terms, tried_by
@@ -51,11 +51,29 @@ class Chooser:
         room = offer.room(wanted)
         if not room:
             return [], offer.comeback if wanted else None
+        slow = self._canary_rate(campaign, offer, records, now)
+        if slow:
+            fits, until = canary.allowance(connection, lease.campaign_id, slow, now)
+            if not fits:
+                return [], until
+            room = min(room, fits)
         picked = sends.pick(connection, lease.campaign_id, room)
         routes = self._routes(offer, picked, now)
         choice = _Chosen(self._manager, routes, records, Lane.CAMPAIGN, now)
         claims = choice.claim(connection, lease, picked)
+        if slow:
+            count = sum(len(claim.picked) for claim in claims)
+            canary.reserve(connection, lease.campaign_id, count, slow, now)
         return claims, None if claims or not picked else now + RAMP_RETRY_SECONDS
+
+    def _canary_rate(
+        self, campaign: Brief, offer: Offer, records: Mapping[str, Record], now: float
+    ) -> float | None:
+        """Messages per second of the careful start; None = it is over, or there is none."""
+        able = {option.esp: records[option.esp] for option in offer.options}
+        if not canary.is_on(campaign.audience, campaign.n_queued, able.values()):
+            return None
+        return canary.rate_of(self._manager.rate(esp, able[esp].state, now) for esp in able)
 
     def _routes(self, offer: Offer, picked: Sequence[Picked], now: float) -> Routes:
         if offer.sole:

@@ -13,14 +13,17 @@ from database import campaigns, progress
 from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus, Lane, Phase
-from outbound import guard
+from outbound import canary, guard
 from outbound.batches import records_of
 from services.esp_manager import EspManager, Record, Standing
+from services.policies import guard as policy
 from services.policies.guard import Guard
 from utils.errors import NotFound
 
 #: Shorter waits than this are the rhythm of a rate, not something to report.
 WORTH_TELLING_SECONDS = 1.0
+#: Beside the phases of the database: `draining`, but slowly.
+CANARY = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,13 @@ class Overview:
     rate_per_second: float | None
     eta: float | None
     guard: Guard | None = None  #: None = nothing came back yet
+    in_canary: bool = False  #: its first messages leave slowly
+
+    @property
+    def phase(self) -> str | None:
+        """What it is busy with."""
+        phase: str | None = CANARY if self.in_canary else self.row["phase"]
+        return phase
 
     @property
     def balanced(self) -> bool:
@@ -94,7 +104,16 @@ class CampaignReader:
         room = room_today(self._manager, records, standings, now)
         rate = rate_of(progress.recent(connection, row["id"], row["n_queued"], now), now)
         waiting = waiting_for(standings, row["n_queued"], room, now)
-        return Overview(row, by_esp, waiting, rate, eta_of(row, rate, room, now), watched)
+        slow = row["phase"] == Phase.DRAINING and canary.is_on(
+            row["audience"], row["n_queued"], self._used_by(row, records)
+        )
+        eta = eta_of(row, rate, room, now, in_canary=slow)
+        return Overview(row, by_esp, waiting, rate, eta, watched, slow)
+
+    @staticmethod
+    def _used_by(row: Mapping[Any, Any], records: Mapping[str, Record]) -> list[Record]:
+        only = row["options"].get("esp")
+        return [record for name, record in records.items() if only in (None, name)]
 
 
 def read_records(
@@ -155,10 +174,15 @@ def rate_of(recent: progress.Recent, now: float) -> float | None:
     return round(recent.number / (now - recent.since), 2)
 
 
-def eta_of(row: Mapping[Any, Any], rate: float | None, room: float, now: float) -> float | None:
+def eta_of(
+    row: Mapping[Any, Any], rate: float | None, room: float, now: float, *, in_canary: bool = False
+) -> float | None:
     """When the last send will have left at this rate; unknown while rows are made, and when
-    today's limits end it before."""
+    today's limits end it before. After a careful start the rest leaves faster."""
     left = row["n_queued"] + row["n_sending"]
     if not rate or row["phase"] != Phase.DRAINING or row["n_queued"] > room:
         return None
-    return float(now + left / rate)
+    if not in_canary:
+        return float(now + left / rate)
+    slow = min(left, policy.CANARY_MESSAGES - (row["audience"] - row["n_queued"]))
+    return float(now + slow / rate + (left - slow) * policy.CANARY_SHARE / rate)

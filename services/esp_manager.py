@@ -107,6 +107,10 @@ class EspManager:
             weight=_or(changed.weight, policy.weight),
         )  # fmt: skip
 
+    def rate(self, name: str, state: EspState, now: float) -> float | None:
+        """The rate of campaign mail that holds for an ESP now (messages per second, None = any)."""
+        return quota.in_force(self.policy(name, state).limits, state, now).rate_for(Lane.CAMPAIGN)
+
     def claim_size(self) -> int:
         """How many messages one claim may take: enough for the largest batch of any ESP."""
         return max([CLAIM_MINIMUM, *(policy.batch_size for policy in self.policies.values())])

@@ -218,10 +218,11 @@ def campaign_out(overview: Overview) -> CampaignOut:
     row = overview.row
     same = (
         "id", "name", "status", "status_reason", "mode", "subject", "from_email", "from_name",
-        "reply_to", "segment", "audience", "phase",
+        "reply_to", "segment", "audience",
     )  # fmt: skip
     return CampaignOut(
         **{name: row[name] for name in same},
+        phase=overview.phase,
         **{name: moment(row[name]) for name in ("created_at", "launched_at", "finished_at")},
         ledger=LedgerOut(**{status: row[f"n_{status}"] for status in SendStatus}),
         balanced=overview.balanced,
