@@ -29,7 +29,7 @@ def test_killed_at_any_step_the_old_database_is_there_or_the_new_one(
 
     done = subprocess.run(
         [sys.executable, "-m", "tests.database.restore_killed", url, str(file),
-         "1000" if long else "25"],
+         "1000" if long else "18"],
         cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
