@@ -98,6 +98,27 @@ class CampaignControl:
         log.warning("campaign %s: %d sends in doubt: %s", campaign_id, count, why)
         return count
 
+    def resolve_mail(self, campaign_id: int, action: str, *, by: str) -> None:
+        """The same for the single mail that this hidden campaign carries."""
+        target, why = _RESOLUTIONS[action], f"{action} by {by}"
+
+        def resolve(connection: sa.Connection) -> None:
+            mail = campaigns.brief(connection, campaign_id)
+            if mail is None or mail.kind != CampaignKind.TRANSACTIONAL:
+                raise Conflict("that send belongs to a campaign: resolve its doubt there")
+            if target is S.QUEUED and not mail.options.get("to"):
+                raise Conflict("its person was erased: there is nobody to send it to")
+            one = Slice(0, 1)
+            if not send_acts.resolve(connection, campaign_id, target, why, self._clock(), one):
+                raise Conflict("that send is not in doubt")
+            if target is S.QUEUED:
+                self._reopened(connection, campaign_id, [campaign_id], why)
+            else:
+                campaigns.forget_attachments(connection, [campaign_id])
+
+        self._db.transact(resolve)
+        log.warning("single mail %s in doubt: %s", campaign_id, why)
+
     def _in_slices(
         self, campaign_id: int, act: Callable[[Slice, sa.Connection], Sequence[int]]
     ) -> int:

@@ -2,18 +2,24 @@
 Decides nothing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from utils.signing import SendRef
-from web.shapes import Answer, Moment, PageQuery, Path, moment
+from web.shapes import Answer, Body, Moment, PageQuery, Path, moment
 
 
 class SendPath(Path):
     """A send in the path, by the id that travels with its message."""
 
     send_id: str
+
+
+class MailResolveIn(Body):
+    """How the doubt ends."""
+
+    action: Literal["resend", "mark_sent", "mark_failed"]
 
 
 class AddressedQuery(PageQuery):

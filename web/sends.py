@@ -1,5 +1,6 @@
 """What became of a send, of a campaign or a single mail: by its id, or by whom it was for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask_openapi.blueprint import APIBlueprint
@@ -8,10 +9,12 @@ from database import campaigns, send_acts, transactional
 from utils.addresses import BadAddress, canonical
 from utils.errors import Invalid, NotFound
 from utils.signing import read_send_id
+from web.auth import actor
 from web.context import house
 from web.send_models import (
     AddressedOut,
     AddressedQuery,
+    MailResolveIn,
     SendDetailsOut,
     SendPath,
     received,
@@ -26,13 +29,27 @@ blueprint = APIBlueprint("sends", __name__, abp_tags=[{"name": "sends"}],
 @blueprint.get("/sends/<string:send_id>", responses={200: SendDetailsOut})
 def get_send(path: SendPath) -> dict[str, Any]:
     """One send, with what happened to it off the happy path."""
-    ref = read_send_id(path.send_id)
+    return send_details(*_found(path.send_id)).model_dump()
+
+
+@blueprint.post("/sends/<string:send_id>/resolve-in-doubt", responses={200: SendDetailsOut})
+def resolve_in_doubt(path: SendPath, body: MailResolveIn) -> dict[str, Any]:
+    """End the doubt about a single mail by an operator's word; `resend` may mail somebody twice,
+    and is logged."""
+    send, _ = _found(path.send_id)
+    house().control.resolve_mail(send["campaign_id"], body.action, by=actor())
+    return send_details(*_found(path.send_id)).model_dump()
+
+
+def _found(send_id: str) -> tuple[Mapping[Any, Any], Mapping[Any, Any]]:
+    """The send and its campaign."""
+    ref = read_send_id(send_id)
     with house().db.read() as connection:
         row = send_acts.get(connection, ref.id) if ref else None
         campaign = campaigns.get(connection, row["campaign_id"]) if row else None
     if ref is None or row is None or campaign is None or campaign["nonce"] != ref.nonce:
-        raise NotFound(f"there is no send {path.send_id}")
-    return send_details(row, campaign).model_dump()
+        raise NotFound(f"there is no send {send_id}")
+    return row, campaign
 
 
 @blueprint.get("/sends", responses={200: AddressedOut})

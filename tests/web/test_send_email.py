@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from database import migrate
+from database.audit import audit
+from database.audit_check import Facts
 from database.engine import Database
 from tests import house as homes
 from tests.served import Caller, app_of, house_of
@@ -109,3 +112,57 @@ def test_a_bad_field_is_named(sqlite_url: str, body: dict[str, Any], field: str)
     if answer.status_code == 422:
         assert {error["field"] for error in answer.json["errors"]} == {field}
     served.home.db.dispose()
+
+
+def in_doubt(served: Served, **more: object) -> str:
+    """A mail of which nobody knows whether it left."""
+    home = served.home
+    for esp in home.esps.values():
+        esp.always = esp.takes_but_hides_it
+    send_id = str(served.api.post("/send-email", MAIL | more).json["send_id"])
+    with home.db.read() as connection:
+        (mail,) = connection.execute(sa.text("SELECT MAX(id) FROM campaigns")).one()
+    home.sender.drain(mail, seconds=5)
+    for esp in home.esps.values():
+        esp.always = None
+    assert served.api.get(f"/sends/{send_id}").json["status"] == "in_doubt"
+    return send_id
+
+
+@pytest.mark.parametrize("action,end", [("mark_sent", "accepted"), ("mark_failed", "failed")])
+def test_an_operator_ends_the_doubt_about_a_mail(served: Served, action: str, end: str) -> None:
+    send_id = in_doubt(served, attachments=[FILE])
+    path = f"/sends/{send_id}/resolve-in-doubt"
+    answer = served.api.post(path, {"action": action})
+    assert (answer.status_code, answer.json["status"]) == (200, end)
+    with served.home.db.read() as connection:
+        files = connection.execute(sa.text("SELECT attachments FROM campaigns")).scalar_one()
+    assert files is None, "it has ended"
+    again = served.api.post(path, {"action": action})
+    assert (again.status_code, again.json["detail"]) == (409, "that send is not in doubt")
+    facts = Facts(served.home.clock(), "sandbox", 60, worker_beats=True)
+    assert [one for one in audit(served.home.db, facts).findings if not one.ok] == []
+
+
+def test_a_mail_that_is_resent_leaves_with_its_files(served: Served) -> None:
+    send_id = in_doubt(served, attachments=[FILE])
+    answer = served.api.post(f"/sends/{send_id}/resolve-in-doubt", {"action": "resend"})
+    assert answer.json["status"] == "queued"
+    with served.home.db.read() as connection:
+        mail, files = connection.execute(sa.text("SELECT id, attachments FROM campaigns")).one()
+    assert files is not None
+    served.home.sender.drain(mail, seconds=5)
+    found = served.api.get(f"/sends/{send_id}").json
+    assert found["status"] == "accepted"
+    assert any(step["why"] == "resend by ops" for step in found["trail"])
+
+
+def test_a_doubt_of_a_campaign_is_not_resolved_here(served: Served) -> None:
+    served.home.add_people(1)
+    served.home.launch()
+    (send,) = served.api.get("/sends?to=person0@example.com").json["items"]
+    answer = served.api.post(f"/sends/{send['send_id']}/resolve-in-doubt", {"action": "resend"})
+    assert answer.status_code == 409
+    assert "belongs to a campaign" in answer.json["detail"]
+    unknown = served.api.post("/sends/nonsense-1/resolve-in-doubt", {"action": "resend"})
+    assert unknown.status_code == 404
