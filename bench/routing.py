@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bench.world import oracle
 from bench.world.contenders import Contender, Ewma, Greedy, RoundRobin, Static
 from bench.world.ours import Logged, Ours
-from bench.world.run import Outcome, Player
+from bench.world.run import Outcome, Player, without
 from bench.world.scene import BROWNOUT, ESPS, FAULTS, HARD, LAG, MINUTE, SILENT, SLUMP, Fault, Scene
 from services.policies import breakers, chance, chooser, stalls
 from services.policies.routes import Ask, Option
@@ -51,27 +51,29 @@ def play(way: str, rate: float, seed: int) -> Day:
     scene = Scene(seed, rate)
     contender = WAYS[way](seed)
     outcome = Player(scene, contender).play()
-    figures = _figures(contender, outcome) if isinstance(contender, Ours) else {}
+    figures = _figures(contender, outcome, scene) if isinstance(contender, Ours) else {}
     return Day(
         way, rate, seed, 100 * (1 - outcome.expected / oracle.delivered(scene)), outcome.arrived,
         outcome.arrived - outcome.accepted - outcome.left, dict(outcome.into), figures,
     )  # fmt: skip
 
 
-def _figures(ours: Ours, outcome: Outcome) -> dict[str, float]:
+def _figures(ours: Ours, outcome: Outcome, scene: Scene) -> dict[str, float]:
     hard, silent = (next(f for f in FAULTS if f.kind == kind) for kind in (HARD, SILENT))
     opened = [line for line in ours.log if line.state == breakers.OPEN]
     hard_at = [line.at for line in opened if line.esp == hard.esp and hard.at(line.at)]
-    silent_at = [line.at for line in opened if line.esp == silent.esp and silent.at(line.at)]
+    silent_trips = [line for line in opened if line.esp == silent.esp and silent.at(line.at)]
     first = hard_at[0] if hard_at else hard.end
-    deadline = stalls.deadline(ours.esps[silent.esp].memory.watch)
-    tripped = silent_at[0] if silent_at else silent.end
+    # The deadline that held when it tripped; it grows and shrinks with the day.
+    deadline = silent_trips[0].deadline if silent_trips else stalls.DEADLINE_CEILING
+    tripped = silent_trips[0].at if silent_trips else silent.end
+    calm = Player(without(without(scene, HARD), SILENT), Ours(scene.seed)).play()
     return {
         "requests to trip": sum(1 for at, _ in outcome.submissions if at <= first),
         "detected after deadline": tripped - silent.start - deadline,
-        "lost bound": _lost_bound(ours, outcome, silent, deadline, len(silent_at)),
-        "share back hard": _share_back(outcome, hard),
-        "share back silent": _share_back(outcome, silent),
+        "lost bound": _lost_bound(ours, outcome, silent, deadline, len(silent_trips)),
+        "share back hard": _share_back(outcome, calm, hard),
+        "share back silent": _share_back(outcome, calm, silent),
         "closed hard": _closed(ours.log, hard),
         "closed silent": _closed(ours.log, silent),
         "false trips": sum(not _explained(line) for line in opened),
@@ -93,11 +95,12 @@ def _share(outcome: Outcome, esp: str, start: int, end: int) -> float:
     return sum(outcome.sent[esp][start:end]) / total if total else 0.0
 
 
-def _share_back(outcome: Outcome, fault: Fault) -> float:
-    """Minutes until the ESP has half of its usual share in a minute again."""
-    usual = _share(outcome, fault.esp, fault.start - 60 * MINUTE, fault.start)
+def _share_back(outcome: Outcome, calm: Outcome, fault: Fault) -> float:
+    """Minutes until the ESP has half the share that it has in the same two minutes of the same day
+    without outages: what is usual drifts while it is away."""
     for now in range(fault.end, fault.end + 60 * MINUTE, 5):
-        if _share(outcome, fault.esp, now - MINUTE, now) >= usual / 2:
+        span = fault.esp, now - 2 * MINUTE, now
+        if _share(outcome, *span) >= _share(calm, *span) / 2:
             return (now - fault.end) / MINUTE
     return 60.0
 
@@ -135,10 +138,12 @@ class Gate(NamedTuple):
     worst: float
     bound: float
     at_least: bool = False
+    always: bool = False  #: every day must hold it; else the mean of the days, as in the design
 
     @property
     def passed(self) -> bool:
-        return self.worst >= self.bound if self.at_least else self.worst <= self.bound
+        value = self.worst if self.always else self.mean
+        return value >= self.bound if self.at_least else value <= self.bound
 
 
 def gates(days: Sequence[Day]) -> list[Gate]:
@@ -162,26 +167,28 @@ def _fault_gates(days: Sequence[Day]) -> list[Gate]:
         "share back hard": ("T5", 5), "share back silent": ("T5", 12),
         "closed hard": ("T5", 8), "closed silent": ("T5", 14), "sent while open": ("(c)", 0),
     }  # fmt: skip
-    found = [_gate(f"{t} {name}", [f[name] for f in figures], bound)
+    found = [_gate(f"{t} {name}", [f[name] for f in figures], bound, always=t in ("T2", "(c)"))
              for name, (t, bound) in bounds.items()]  # fmt: skip
     trips = sum(f["false trips"] for f in figures)
     million = 1e6 * trips / sum(day.arrived for day in days)
     return [
         *found,
-        _gate("T2 requests into the dead ESP", [d.into.get(HARD, 0) for d in days], 15),
-        _gate("T2 messages lost or doubled", [abs(d.unsent) for d in days], 0),
+        _gate("T2 requests into the dead ESP", [d.into.get(HARD, 0) for d in days], 15,
+              always=True),
+        _gate("T2 messages lost or doubled", [abs(d.unsent) for d in days], 0, always=True),
         _gate("T3 lost over the formula",
-              [d.into.get(SILENT, 0) - d.figures["lost bound"] for d in days], 0),
+              [d.into.get(SILENT, 0) - d.figures["lost bound"] for d in days], 0,
+              always=True),
         _gate("T3 lost in silence, 7/s", [d.into.get(SILENT, 0) for d in days], 400),
         Gate("T4 false trips in 10^6", million, million, 1),
         _gate("T6 into the slump", [d.into.get(SLUMP, 0) for d in days], 150),
         Gate("(c) least share % in a class", mean(f["least share"] for f in figures),
-             min(f["least share"] for f in figures), 1.0, at_least=True),
+             min(f["least share"] for f in figures), 1.0, at_least=True, always=True),
     ]  # fmt: skip
 
 
-def _gate(name: str, values: Sequence[float], bound: float) -> Gate:
-    return Gate(name, mean(values), max(values), bound)
+def _gate(name: str, values: Sequence[float], bound: float, *, always: bool = False) -> Gate:
+    return Gate(name, mean(values), max(values), bound, always=always)
 
 
 def _factor(days: Sequence[Day], rival: str) -> Gate | None:

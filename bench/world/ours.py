@@ -25,6 +25,7 @@ class Logged(NamedTuple):
     what: str
     state: str
     why: str
+    deadline: float  #: of its mail's first event, as learnt by then (s)
 
 
 #: A worker claims every second or two; the score of a claim need not be newer than this (s).
@@ -197,5 +198,6 @@ class Ours:
     def _change(self, now: int, esp: str, after: EspMemory) -> None:
         known = self.esps[esp]
         for switch in memory.switches(known.memory, after):
-            self.log.append(Logged(now, esp, switch.what, switch.state, switch.why))
+            deadline = stalls.deadline(known.memory.watch)
+            self.log.append(Logged(now, esp, switch.what, switch.state, switch.why, deadline))
         known.memory = after

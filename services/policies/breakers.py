@@ -91,7 +91,7 @@ def at(breaker: Breaker, rules: Rules, now: float) -> Breaker:
     if breaker.state == CLOSED:
         return breaker
     # Further ahead than any wait of its own: the clock was set back.
-    over = now >= breaker.until or breaker.until - now > rules.cap * (1 + JITTER)
+    over = now >= breaker.until or breaker.until - now > rules.cap
     if breaker.state == OPEN:
         return _tried(breaker, rules, now) if over else breaker
     if breaker.state == HALF_OPEN:
@@ -169,9 +169,10 @@ def tripped(
     """Open, for a cool-down that doubles until an hour of peace."""
     peaceful = breaker.state == CLOSED and now - breaker.since > FORGIVEN_AFTER_SECONDS
     trips = 1 if peaceful else breaker.trips + 1
-    pause = max(at_least, rules.cool_down * 2.0 ** min(trips - 1, _MOST_DOUBLINGS))
+    pause = rules.cool_down * 2.0 ** min(trips - 1, _MOST_DOUBLINGS)
     luck = chance.uniform(seed, "cool-down", rules.name, trips, now)
-    pause = min(rules.cap, pause) * (1.0 + JITTER * (2.0 * luck - 1.0))
+    pause = min(pause, rules.cap / (1.0 + JITTER)) * (1.0 + JITTER * (2.0 * luck - 1.0))
+    pause = max(at_least, pause)
     return replace(
         breaker, state=OPEN, level=0.0, trips=trips, since=now, until=now + pause, cause=cause
     )

@@ -99,8 +99,10 @@ def test_the_simple_ways_lose_more() -> None:
 
 
 def test_a_missed_gate_is_said() -> None:
-    gate = routing.Gate("T1", 0.4, 0.6, 0.5)
-    assert not gate.passed
+    assert routing.Gate("T1", 0.4, 0.6, 0.5).passed
+    assert not routing.Gate("T1", 0.55, 0.6, 0.5).passed
+    assert not routing.Gate("T2", 0.4, 0.6, 0.5, always=True).passed
+    assert not routing.Gate("(c)", 2.0, 0.9, 1.0, at_least=True, always=True).passed
     day = routing.play("static, cost order", 0.2, 3_007)
     assert "static, cost order" in routing.shown([day])
 
