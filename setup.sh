@@ -20,6 +20,7 @@ Email Delivery System: campaigns over SendGrid, Amazon SES and Postmark, from yo
   ./setup.sh demo           the main job on this machine alone: a campaign through all three ESPs,
                             an outage, a killed worker, and the ledger at the end (--serve keeps it up)
   ./setup.sh test           lint, types and tests (--long: full sizes; other words go to pytest)
+  ./setup.sh simulator drill  a bad day in three minutes: five kinds of outage, and what they cost
   ./setup.sh run            web and worker in the foreground; Ctrl-C stops both
   ./setup.sh <command>      any other command of the product, each with --help:
                             worker import-subscribers send esp dns-check simulator verify db

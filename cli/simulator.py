@@ -3,6 +3,7 @@
 import click
 from flask.cli import with_appcontext
 
+from cli.drill import drill
 from cli.tools import tools
 
 
@@ -35,3 +36,6 @@ def serve(
     except (ValueError, OSError) as problem:
         raise click.ClickException(str(problem)) from None
     click.get_current_context().exit(status)
+
+
+simulator.add_command(drill)

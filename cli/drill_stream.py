@@ -1,0 +1,87 @@
+"""The steady stream of a drill: people of many domains, and one small campaign after another to
+them. Each person gets one mail."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+
+from cli.drill_day import DOMAINS
+from cli.stage import Stage, StageError
+
+#: Real seconds from one campaign to the next.
+WAVE_SECONDS = 0.2
+HTML = (
+    "<p>Hello {{ first_name | default: 'reader' }}</p>"
+    '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>'
+)
+
+
+def waves(messages: int, seconds: float) -> list[int]:
+    """How many messages each campaign has, evenly over so many real seconds."""
+    count = max(1, round(seconds / WAVE_SECONDS))
+    return [messages * (n + 1) // count - messages * n // count for n in range(count)]
+
+
+def list_of_people(sizes: list[int], seed: int) -> bytes:
+    """A list as CSV: everybody is tagged with the campaign that they are for."""
+    dice = random.Random(f"drill {seed}")  # noqa: S311 (no secret)
+    names, weights = list(DOMAINS), list(DOMAINS.values())
+    lines, number = ["email,first_name,tags"], 0
+    for wave, size in enumerate(sizes):
+        for domain in dice.choices(names, weights, k=size):
+            lines.append(f"reader{number}@{domain},Reader {number},{tag(wave)}")
+            number += 1
+    return "\n".join(lines).encode()
+
+
+def tag(wave: int) -> str:
+    """Who is meant by a campaign."""
+    return f"wave-{wave:04}"
+
+
+@dataclass
+class Stream:
+    """Sends the campaigns at their times, in a thread of its own."""
+
+    stage: Stage
+    sizes: list[int]
+    launched: int = 0  #: messages
+    problem: str = ""
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin now."""
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more; what was sent stays so."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        for wave, size in enumerate(self.sizes):
+            pause = began + wave * WAVE_SECONDS - time.monotonic()
+            if self._stopping.wait(max(0.0, pause)):
+                return
+            try:
+                self._launch(wave, size)
+            except (StageError, OSError) as error:
+                self.problem = str(error) or type(error).__name__
+                return
+
+    def _launch(self, wave: int, size: int) -> None:
+        if not size:
+            return
+        body = {
+            "name": f"Drill {tag(wave)}", "subject": "Hello {{ first_name | default: 'reader' }}",
+            "html": HTML, "segment": tag(wave), "track_opens": False, "track_clicks": False,
+        }  # fmt: skip
+        answer = self.stage.call("POST", "/send-campaign", body, Idempotency_Key=tag(wave))
+        if answer.status != 202 or answer.body["audience"] != size:
+            raise StageError(f"/send-campaign answered {answer.status}: {answer.body}")
+        self.launched += size
