@@ -6,6 +6,7 @@ next one begins, so that a crash between any two of them loses nobody and mails 
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,7 @@ class EmailSender:
         self._options = options or Options()
         self._clock = clock
         self._pool = ThreadPoolExecutor(thread_name_prefix="esp")
+        self._ending = threading.Event()
 
     def drain(
         self, campaign_id: int, *, seconds: float, stopping: Callable[[], bool] = lambda: False,
@@ -106,6 +108,10 @@ class EmailSender:
         else:
             self._send_all(self._hand_over(parcels))
         return Step(sum(len(claim.picked) for claim in claims))
+
+    def halt(self) -> None:
+        """Begin no further request; those in flight end, and what was not sent is given back."""
+        self._ending.set()
 
     def close(self) -> None:
         """Wait for requests in flight."""
@@ -215,7 +221,10 @@ class EmailSender:
     def _send_and_record(self, parcel: Parcel) -> None:
         """No transaction is open during the ESP's call."""
         messages = list(parcel.messages.values())
-        batch = Batch(parcel.content, messages, parcel.lane, parcel.deadline, parcel.careful)
+        batch = Batch(
+            parcel.content, messages, parcel.lane, parcel.deadline, parcel.careful,
+            self._ending.is_set,
+        )  # fmt: skip
         try:
             report = self._manager.esps[parcel.esp].send(batch)
             if len(report.outcomes) != len(messages):

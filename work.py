@@ -171,10 +171,12 @@ class Work:
         self._lane = lane
 
     def stop(self) -> None:
-        """Claim no more, let requests in flight end and be recorded; the heart beats until then."""
+        """Claim and begin no more; requests in flight end and are recorded, and the heart beats
+        until then."""
         if self._consumer is None or self._parts is None:
             return
         self._stopping.set()
+        self._parts.sender.halt()
         self._parts.lane.wake()
         self._consumer.stop(graceful=True)
         if self._lane is not None:

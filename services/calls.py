@@ -74,7 +74,8 @@ class Delivery:
     """One batch on its way: what is settled, what is on the road, what comes next.
 
     Stops after an ambiguous answer and after an answer that concerns the account; goes on after one
-    that concerns recipients. No request begins after the batch's deadline.
+    that concerns recipients. No request begins after the batch's deadline, or when the
+    house is about to end.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Delivery:
         far away that waiting costs more than threads do."""
         self._outcomes: list[Outcome | None] = [None] * len(batch.messages)
         self._deadline = batch.deadline
+        self._ending = batch.ending
         self._work = work
         self._begin = begin
         self._judge = judge
@@ -115,6 +117,9 @@ class Delivery:
         while self._stop is None and len(self._road) < self._at_once:
             if time.monotonic() > self._deadline:
                 self._stop = NotTried("the batch's deadline is near")
+            elif self._ending():
+                self._stop = NotTried("the house is about to end")
+            if self._stop is not None:
                 return
             parcel = self._again.popleft() if self._again else next(self._work, None)
             if parcel is None:

@@ -1,7 +1,7 @@
 """The contract between the house and an ESP: batch in, one outcome per message out, and the events
 that come back. Knows no ESP, no Flask, no SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -113,6 +113,8 @@ class Batch:
     deadline: float = float("inf")
     #: One message per request: an earlier answer of this ESP was ambiguous (contract §3).
     careful: bool = False
+    #: Whether the house is about to end: then no further request begins, either.
+    ending: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

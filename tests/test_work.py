@@ -10,7 +10,7 @@ import pytest
 
 from database import migrate
 from database.engine import Database
-from services.esp import Accepted
+from services.esp import Accepted, Batch, NotTried
 from tests import house
 from tests.house import House
 from work import Parts, Work
@@ -160,6 +160,23 @@ def test_stopping_waits_for_what_is_in_flight(home: House, work: Work) -> None:
     assert sent.wait(10)
     work.stop()
     assert home.ledger(campaign) == {"accepted": 20}
+
+
+def test_stopping_gives_back_what_has_not_left_yet(home: House, work: Work) -> None:
+    home.add_people(20)
+    campaign = home.launch()
+    sent = threading.Event()
+
+    def one_by_one(batch: Batch) -> list[Accepted | NotTried]:
+        sent.set()
+        assert within(10, batch.ending)
+        return [Accepted("x"), *[NotTried("the house is about to end")] * 19]
+
+    home.esps["sendgrid"].answers = [one_by_one]
+    work.start(parts(home))
+    assert sent.wait(10)
+    work.stop()
+    assert home.ledger(campaign) == {"accepted": 1, "queued": 19}
 
 
 def test_a_chore_that_hangs_or_fails_keeps_nobody_waiting(home: House, work: Work) -> None:

@@ -34,8 +34,9 @@ Judge = Callable[[Answer, Parcel], Verdict]
 
 
 def deliver(
-    count: int, judge: Judge, *, per_request: int = 1000, careful: bool = False
-) -> tuple[Report, list[Sequence[int]]]:
+    count: int, judge: Judge, *, per_request: int = 1000, careful: bool = False,
+    end_after: int = 10**9,
+) -> tuple[Report, list[Sequence[int]]]:  # fmt: skip
     """The report, and the places of each request's messages."""
     asked: list[Sequence[int]] = []
 
@@ -43,7 +44,7 @@ def deliver(
         asked.append(list(parcel.places))
         return judge(answer, parcel)
 
-    batch = Batch(content(), people(count), careful=careful)
+    batch = Batch(content(), people(count), careful=careful, ending=lambda: len(asked) >= end_after)
     work = parcels(batch, WRITING, Cut(per_request, 10**9))
     here = Delivery(batch, work, lambda _: begin(lambda: Answer(200, {}, b""), 5), note)
     return here.run(), asked
@@ -105,6 +106,12 @@ def test_trouble_during_the_search_ends_it(error: InDoubt) -> None:
     report, asked = deliver(10, lambda _answer, _parcel: next(answers))
     assert kinds(report) == [Accepted] + [NotTried] * 4 + [type(error)] + [NotTried] * 4
     assert len(asked) == 3
+
+
+def test_when_the_house_is_about_to_end_no_further_request_begins() -> None:
+    report, asked = deliver(50, guilty(()), per_request=10, careful=True, end_after=3)
+    assert len(asked) == 3
+    assert kinds(report) == [Accepted] * 3 + [NotTried] * 47
 
 
 def test_an_adapters_bug_raises_nothing() -> None:
