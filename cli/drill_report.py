@@ -158,6 +158,17 @@ def _cost(story: Story) -> str:
     return f"{into}; {story.struck} blocked" if fault.blocked else f"{into}; none was lost"
 
 
+def _times_below(told: Report) -> str:
+    """What learning is worth, in the terms of docs/routing.md."""
+    own = told.ours.regret(told.oracle)
+    if not own:
+        return "the house missed nothing"
+    names = ("round robin", "static, mean of the orders")
+    words = [f"{way.regret(told.oracle) / own:.1f} times below {way.name}"
+             for way in told.others if way.name in names]  # fmt: skip
+    return f"the house's regret is {', '.join(words)}"
+
+
 def _after(seconds: float | None) -> str:
     return "not within the day" if seconds is None else f"after {clock(seconds)}"
 
@@ -168,6 +179,7 @@ def _table(told: Report) -> Iterator[str]:
     for way in (told.oracle, told.ours, *told.others):
         yield (f"{way.name:<28}{way.delivered / total:>10.2%}{way.vanished:>17.0f}"
                f"{way.blocked:>9.0f}{way.regret(told.oracle):>9.2%}")  # fmt: skip
+    yield _times_below(told)
     yield "(the others by arithmetic: the same mail on the same day, going on where it is refused)"
 
 

@@ -158,15 +158,19 @@ def _shared_labels(keys: Keys) -> Iterable[Problem]:
 
 
 def _leases(sending: Sending, parts: Parts) -> list[Problem]:
+    service = parts.get(Service)
+    fast = service.drill_clock if isinstance(service, Service) else None
+    speed = fast.speed if fast else 1.0  # leases go by the clock, requests do not
     return [
         Problem(
             "LEASE_SECONDS",
-            f"must exceed {type(esp).__name__.upper()}_TIMEOUT_SECONDS by {_LEASE_MARGIN}: "
-            f"at least {esp.timeout_seconds + _LEASE_MARGIN:g}",
+            f"must exceed {type(esp).__name__.upper()}_TIMEOUT_SECONDS by {_LEASE_MARGIN}"
+            f"{' on the clock of the drill' if fast else ''}: "
+            f"at least {(esp.timeout_seconds + _LEASE_MARGIN) * speed:g}",
         )
         for esp in parts.values()
         if isinstance(esp, EspSection)
-        and sending.lease_seconds < esp.timeout_seconds + _LEASE_MARGIN
+        and sending.lease_seconds < (esp.timeout_seconds + _LEASE_MARGIN) * speed
     ]
 
 

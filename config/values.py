@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, SecretStr
 MIN_SECRET = 16
 MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
-#: Above this the longest lease is too short in real seconds for a request's deadline.
+#: A drill's longest lease is an hour by the clock: 15 s of real time then.
 FASTEST = 240
 
 _PLACEHOLDER = re.compile(

@@ -13,7 +13,7 @@ KEYS = {"API_KEY": "a1" * 16, "SECRET_KEY": "b2" * 16, "ERASURE_KEY": "c3" * 16}
 
 
 def settings(**values: str) -> Settings:
-    return load({**KEYS, **values}, None)
+    return load({**KEYS, "LEASE_SECONDS": "3600", **values}, None)
 
 
 def test_time_is_real_unless_a_drill_says_otherwise() -> None:
