@@ -121,8 +121,8 @@ class Script:
 
 
 FULL = Script()
-#: Does everything work? The longest times are for a slow machine.
+#: Does everything work? Made for 60 times real speed; the longest times are for a slow machine.
 SHORT = Script(
-    calm=6, hard=15, silent=40, slump=8, brownout=25, lag=40, pause=1, after=3, failing=0.6,
+    calm=4, hard=20, silent=60, slump=7, brownout=40, lag=60, pause=0.5, after=3, failing=0.6,
     blocked=0.9, hasty=True,
 )  # fmt: skip

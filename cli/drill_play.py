@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cli.drill_day import LAG, Day, Fault
-from cli.drill_stream import Stream, list_of_people
+from cli.drill_stream import Stream, people
 from cli.drill_watch import Watch, opening
 from cli.stage import Stage, StageError
 
@@ -15,6 +15,8 @@ LOOK_SECONDS = 0.4
 STEP_SECONDS = 0.05
 #: How long an ESP takes to tell of a message, in seconds of the day.
 EVENT_SECONDS = (2.0, 10.0)
+#: A slow machine gets the calm before the first fault so many times again.
+CALM_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class Player:
 
     def play(self, day: Day, sizes: list[int]) -> Performance:
         """The whole day; `sizes` are those of its campaigns."""
-        self._prepare(sizes)
-        stream = Stream(self.stage, sizes)
+        delays = [seconds / self.speed for seconds in EVENT_SECONDS]
+        self._asked("PATCH", "/_webhooks", {"latency": delays})
+        stream = Stream(self.stage, people(sizes, self.seed))
         self.began = time.time()
         stream.start()
         try:
@@ -60,16 +63,6 @@ class Player:
         finally:
             stream.stop()
         return Performance(Day(played, self.now()), self.began, self._hits, self.watch)
-
-    def _prepare(self, sizes: list[int]) -> None:
-        delays = [seconds / self.speed for seconds in EVENT_SECONDS]
-        self._asked("PATCH", "/_webhooks", {"latency": delays})
-        answer = self.stage.call(
-            "POST", "/subscribers/import?source=drill", list_of_people(sizes, self.seed),
-            Content_Type="text/csv",
-        )  # fmt: skip
-        if answer.status != 200 or answer.body["added"] != sum(sizes):
-            raise StageError(f"the import answered {answer.status}: {answer.body}")
 
     def _asked(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.stage.simulator(method, path, body)
@@ -83,12 +76,19 @@ class Player:
         """Each for its time and with its distance from the last one; their real times."""
         played: list[Fault] = []
         before = 0.0
+        self._get_to_know(day, stream)
         for fault in day.faults:
-            self._wait(fault.start - before, stream)
+            if before:
+                self._wait(fault.start - before, stream)
             played.append(self._played(fault, stream, hasty=day.hasty))
             before = fault.end
         self._wait(day.seconds - before, stream)
         return played
+
+    def _get_to_know(self, day: Day, stream: Stream) -> None:
+        """Calm for its time, and until the house judges each ESP by its events."""
+        self._wait(day.faults[0].start, stream)
+        self._wait(CALM_AGAIN * day.faults[0].start, stream, lambda: self.watch.judging)
 
     def _wait(
         self, seconds: float, stream: Stream, enough: Callable[[], bool] = lambda: False

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cli.drill_account import Played
 from cli.drill_day import SLUMPING, Fault
-from cli.drill_sums import between, crossed, share
+from cli.drill_sums import between, crossed, kept, share
 from cli.drill_watch import Line, of_fault, opening
 
 #: The words of the log that tell of a switch.
@@ -81,7 +81,7 @@ def _avoided(played: Played, fault: Fault, usual: float | None) -> Noticed | Non
     if not usual or not fault.domains:
         return None
     sent = between(played.sent, fault.start, fault.end)
-    at = crossed(sent, fault.esp, lambda had: had <= usual / 2, fault.domains)
+    at = kept(sent, fault.esp, lambda had: had <= usual / 2, fault.domains)
     words = f"less than half of its usual {usual:.0%} of the mail to {SLUMPING} goes through it"
     return None if at is None else Noticed(at - fault.start, words)
 

@@ -1,6 +1,7 @@
 """The steady stream of a drill: people of many domains, and one small campaign after another to
 them. Each person gets one mail."""
 
+import itertools
 import random
 import threading
 import time
@@ -11,6 +12,8 @@ from cli.stage import Stage, StageError
 
 #: Real seconds from one campaign to the next.
 WAVE_SECONDS = 0.2
+#: The list grows as the day goes on: the people of so many campaigns are imported at a time.
+WAVES_AT_ONCE = 50
 HTML = (
     "<p>Hello {{ first_name | default: 'reader' }}</p>"
     '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>'
@@ -23,16 +26,18 @@ def waves(messages: int, seconds: float) -> list[int]:
     return [messages * (n + 1) // count - messages * n // count for n in range(count)]
 
 
-def list_of_people(sizes: list[int], seed: int) -> bytes:
-    """A list as CSV: everybody is tagged with the campaign that they are for."""
+def people(sizes: list[int], seed: int) -> list[list[str]]:
+    """Rows of a CSV list, by campaign: everybody is tagged with the one that they are for."""
     dice = random.Random(f"drill {seed}")  # noqa: S311 (no secret)
     names, weights = list(DOMAINS), list(DOMAINS.values())
-    lines, number = ["email,first_name,tags"], 0
-    for wave, size in enumerate(sizes):
-        for domain in dice.choices(names, weights, k=size):
-            lines.append(f"reader{number}@{domain},Reader {number},{tag(wave)}")
-            number += 1
-    return "\n".join(lines).encode()
+    numbers = itertools.count()
+    return [
+        [
+            f"reader{number}@{domain},Reader {number},{tag(wave)}"
+            for domain, number in zip(dice.choices(names, weights, k=size), numbers, strict=False)
+        ]
+        for wave, size in enumerate(sizes)
+    ]
 
 
 def tag(wave: int) -> str:
@@ -45,8 +50,7 @@ class Stream:
     """Sends the campaigns at their times, in a thread of its own."""
 
     stage: Stage
-    sizes: list[int]
-    launched: int = 0  #: messages
+    rows: list[list[str]]  #: of people, by campaign
     problem: str = ""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -64,19 +68,30 @@ class Stream:
 
     def _run(self) -> None:
         began = time.monotonic()
-        for wave, size in enumerate(self.sizes):
+        for wave, rows in enumerate(self.rows):
             pause = began + wave * WAVE_SECONDS - time.monotonic()
             if self._stopping.wait(max(0.0, pause)):
                 return
             try:
-                self._launch(wave, size)
+                if wave % WAVES_AT_ONCE == 0:
+                    self._import(self.rows[wave : wave + WAVES_AT_ONCE])
+                if rows:
+                    self._launch(wave, len(rows))
             except (StageError, OSError) as error:
                 self.problem = str(error) or type(error).__name__
                 return
 
+    def _import(self, some: list[list[str]]) -> None:
+        """The people of the next campaigns."""
+        lines = [row for rows in some for row in rows]
+        answer = self.stage.call(
+            "POST", "/subscribers/import?source=drill",
+            "\n".join(("email,first_name,tags", *lines)).encode(), Content_Type="text/csv",
+        )  # fmt: skip
+        if answer.status != 200 or answer.body["added"] != len(lines):
+            raise StageError(f"the import answered {answer.status}: {answer.body}")
+
     def _launch(self, wave: int, size: int) -> None:
-        if not size:
-            return
         body = {
             "name": f"Drill {tag(wave)}", "subject": "Hello {{ first_name | default: 'reader' }}",
             "html": HTML, "segment": tag(wave), "track_opens": False, "track_clicks": False,
@@ -84,4 +99,3 @@ class Stream:
         answer = self.stage.call("POST", "/send-campaign", body, Idempotency_Key=tag(wave))
         if answer.status != 202 or answer.body["audience"] != size:
             raise StageError(f"/send-campaign answered {answer.status}: {answer.body}")
-        self.launched += size

@@ -127,3 +127,18 @@ def crossed(
             if had is not None and passes(had):
                 return one.at
     return None
+
+
+def kept(
+    sent: Iterable[Sent], esp: str, passes: Callable[[float], bool], domains: Sequence[str] = ()
+) -> float | None:
+    """Since when the ESP's share of the last messages has passed for good; None = it does not."""
+    latest: deque[Sent] = deque(maxlen=LATEST)
+    since: float | None = None
+    for one in sent:
+        if not domains or one.domain in domains:
+            latest.append(one)
+            had = share(latest, esp)
+            good = had is not None and passes(had)
+            since = (one.at if since is None else since) if good else None
+    return since

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cli.drill_day import BROWNOUT, ESPS, HARD, LAG, SILENT, SLUMP, SLUMPING, Fault
 from cli.stage import Stage, StageError
@@ -56,11 +56,14 @@ class Watch:
     say: Callable[[str], None]
     lines: dict[Line, None] = field(default_factory=dict)  #: in the order in which they appeared
     seen: list[Seen] = field(default_factory=list)
+    judging: bool = False  #: whether silence would count against each ESP
     _states: dict[str, str] = field(default_factory=dict)
 
     def look(self) -> None:
         """Look once."""
-        for esp in self._got("/esp-status")["esps"]:
+        esps = self._got("/esp-status")["esps"]
+        self.judging = all(esp["events"]["feedback"] == "judging" for esp in esps)
+        for esp in esps:
             name, state = esp["name"], esp["state"]
             if self._states.get(name, "closed") != state:
                 self.seen.append(Seen(self.now(), name, state))
@@ -71,7 +74,7 @@ class Watch:
                 at = self.day_of(datetime.fromisoformat(item["at"]).timestamp())
                 self.lines[Line(at, name, item["what"], item["why"])] = None
 
-    def _got(self, path: str) -> dict[str, list[dict[str, str]]]:
+    def _got(self, path: str) -> dict[str, list[dict[str, Any]]]:
         answer = self.stage.call("GET", path)
         if answer.status != 200:
             raise StageError(f"{path} answered {answer.status}: {answer.body}")

@@ -28,8 +28,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("drill")
     run = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "app", "simulator", "drill",
-         "--short", "--speed", "100", "--json", "--folder", str(folder)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False,
+         "--short", "--speed", "60", "--json", "--folder", str(folder)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
     assert "⚡" in run.stderr  # what happens is told while it happens
