@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -26,9 +27,10 @@ from outbound.batches import Claim, Parcel
 from outbound.choice import Chooser
 from outbound.composer import Composer, Render, Rendered, Unrenderable
 from outbound.mailboxes import Mailboxes
-from services import settling
+from services import learning, settling
 from services.esp import Batch, Call, InDoubt, Report
 from services.esp_manager import EspManager
+from services.esp_state import EspState
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,9 @@ class EmailSender:
         except Unrenderable as fault:
             self._pause_unrenderable(claims, fault)
         else:
-            self._send_all(self._hand_over(parcels))
+            leaving = self._hand_over(parcels)
+            self._give_probes_back(claims, leaving)
+            self._send_all(leaving)
         return Step(sum(len(claim.picked) for claim in claims))
 
     def halt(self) -> None:
@@ -202,6 +206,17 @@ class EmailSender:
             return leaving
 
         return [parcel for parcel in self._db.transact(hand_over) if parcel.messages]
+
+    def _give_probes_back(self, claims: Sequence[Claim], leaving: Sequence[Parcel]) -> None:
+        """Nobody will answer a probe that was suppressed, released or failed on its way."""
+        left = {parcel.esp: len(parcel.messages) for parcel in leaving}
+        for claim in claims:
+            if lost := len(claim.picked) - left.get(claim.esp, 0):
+                self._change(claim.esp, partial(learning.unprobed, count=lost))
+
+    def _change(self, esp: str, alter: Callable[[EspState], EspState]) -> None:
+        now = self._clock()
+        self._db.transact(lambda c: esp_states.change(c, esp, alter, now), durable=False)
 
     # --- send and record -----------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class Feedback:
         kept = keep(connection, met, now)
         new = [one for one in met if one.key in kept]
         ours = [one for one in new if one.send]
-        lessons += drawn(ours, _lift(connection, ours, now), now)
+        lessons += drawn(connection, ours, _lift(connection, ours, now), now)
         self._suppress(connection, [one for one in new if not one.foreign])
         counted = tally.without_double_tracking(connection, ours)
         tally.count(connection, counted, now)

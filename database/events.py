@@ -145,6 +145,22 @@ def delivered_at(connection: sa.Connection, people: Iterable[int]) -> dict[int, 
     return {send: at for send, at in rows if send is not None}
 
 
+def deferrals(connection: sa.Connection, rows: Iterable[Any]) -> dict[int, int]:
+    """How often each of these sends (`id`, `subscriber_id`) was deferred. Found by its person, so
+    nothing is known of a stranger's mail."""
+    people = {row.id: row.subscriber_id for row in rows if row.subscriber_id is not None}
+    if not people:
+        return {}
+    found = connection.execute(
+        sa.text(
+            "SELECT send_id, COUNT(*) FROM engagement"
+            f" WHERE subscriber_id {listed(connection)} AND kind = 'deferred' GROUP BY send_id"
+        ),
+        {"ids": packed(sorted(set(people.values())))},
+    )
+    return {send_id: count for send_id, count in found if send_id in people}
+
+
 def unsubscribes(
     connection: sa.Connection, send_id: int, campaign_id: int, subscriber_id: int | None
 ) -> int:

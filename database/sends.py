@@ -75,11 +75,12 @@ def build(
     return made
 
 
-def pick(connection: sa.Connection, campaign_id: int, limit: int) -> list[Picked]:
-    """Up to `limit` queued sends of a campaign, oldest first, locked until the transaction ends;
-    sends that another worker is claiming right now are passed over."""
+def pick(connection: sa.Connection, campaign_id: int, limit: int, after: int = 0) -> list[Picked]:
+    """Up to `limit` queued sends of a campaign behind the send `after`, oldest first, locked until
+    the transaction ends; sends that another worker is claiming right now are passed over."""
     statement = _PICK if connection.dialect.name == "sqlite" else _PICK_LOCKED
-    result = connection.execute(statement, {"campaign": campaign_id, "limit": limit})
+    bound = {"campaign": campaign_id, "limit": limit, "after": after}
+    result = connection.execute(statement, bound)
     # Straight from the driver: SQLAlchemy's rows would cost as much as the query.
     rows = result.cursor.fetchall()
     result.close()
@@ -91,7 +92,8 @@ def pick(connection: sa.Connection, campaign_id: int, limit: int) -> list[Picked
 _PICK_SQL = (
     "SELECT s.id, COALESCE(p.email, s.address), COALESCE(p.name, ''), p.attributes FROM sends s"
     " LEFT JOIN subscribers p ON p.id = s.subscriber_id"
-    " WHERE s.campaign_id = :campaign AND s.status = 'queued' ORDER BY s.id LIMIT :limit"
+    " WHERE s.campaign_id = :campaign AND s.status = 'queued' AND s.id > :after"
+    " ORDER BY s.id LIMIT :limit"
 )
 _PICK = sa.text(_PICK_SQL)
 _PICK_LOCKED = sa.text(f"{_PICK_SQL} FOR UPDATE OF s SKIP LOCKED")

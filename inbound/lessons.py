@@ -2,6 +2,7 @@
 later in a transaction of its own. An ESP's row is locked before any send by every claim, so it may
 not be locked after one; and beliefs need no exactness, while the ledger does."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple, Protocol
 import sqlalchemy as sa
 
 from database import esp_performance as performance
+from database import events
 from database.engine import Database
 from database.events import OWN
 from database.models import BounceKind, EventKind
 from database.models import SendStatus as S
-from database.send_acts import Lift
+from database.send_acts import Lift, SendRow
 from inbound.evidence import Met
 from services import learning
 from services.esp_state import EspState
@@ -23,6 +25,10 @@ from services.policies.scores import Tally
 from utils.buffer import Buffer
 
 LEARN_SECONDS = 0.5
+#: A first word within this time is about mail that was not deferred before.
+LATE_SECONDS = 20.0
+
+log = logging.getLogger(__name__)
 
 #: The tally's field that an event counts in. A soft bounce says nothing about the ESP.
 _FIELDS = {
@@ -50,24 +56,52 @@ class Lesson(NamedTuple):
     at: float  #: when we heard
 
 
-def drawn(ours: Iterable[Met], lifts: Iterable[Lift], now: float) -> list[Lesson]:
-    """The lessons of new events about sends of ours; `lifts` moved some of these."""
+def drawn(
+    connection: sa.Connection, ours: Sequence[Met], lifts: Iterable[Lift], now: float
+) -> list[Lesson]:
+    """The lessons of new events about sends of ours, which are stored already; `lifts` moved some
+    of these."""
     firsts = {lift.row.id: lift.row for lift in lifts if lift.row.status in _SILENT}
+    deferred = _Deferred(connection, ours, firsts.values(), now)
     lessons = []
     for one in ours:
         row, esp = one.send, one.event.esp
         if row is None or (esp == OWN and row.id not in firsts):
             continue
-        first = firsts.pop(row.id, None)
-        sent_at = first.handed_over_at if first else None
-        if one.event.kind is EventKind.DEFERRED and row.status in _SILENT:
-            sent_at = row.handed_over_at
-        name = row.esp if esp == OWN else esp
-        if name:
-            field = "" if esp == OWN else _FIELDS.get(one.event.bounce or one.event.kind, "")
+        is_first = firsts.pop(row.id, None) is not None and not deferred.before(row.id)
+        field = "" if esp == OWN else _FIELDS.get(one.event.bounce or one.event.kind, "")
+        if one.event.kind is EventKind.DEFERRED:
+            is_first = deferred.is_first(row) and row.status in _SILENT
+            field = field if is_first else ""
+        sent_at = row.handed_over_at if is_first else None
+        if name := row.esp if esp == OWN else esp:
             domain = row.address.rpartition("@")[2]
             lessons.append(Lesson(name, domain, field, one.words, sent_at, esp == OWN, now))
     return lessons
+
+
+class _Deferred:
+    """Which sends had been deferred: their delivery is no first word, and its delay is the mailbox
+    provider's. Looked up only for what could have been, mail that took its time."""
+
+    def __init__(
+        self, connection: sa.Connection, ours: Iterable[Met], firsts: Iterable[SendRow],
+        now: float,
+    ) -> None:  # fmt: skip
+        rows = [one.send for one in ours if one.event.kind is EventKind.DEFERRED and one.send]
+        self._told = Counter(row.id for row in rows)
+        late = [row for row in firsts if now - (row.handed_over_at or now) > LATE_SECONDS]
+        asked = {row.id: row for row in (*rows, *late)}
+        self._stored = events.deferrals(connection, asked.values()) if asked else {}
+
+    def before(self, send_id: int) -> bool:
+        """Whether it was deferred at any time."""
+        return send_id in self._stored or send_id in self._told
+
+    def is_first(self, row: SendRow) -> bool:
+        """Whether this deferral is its first; asked once for each event, true once."""
+        told = self._told.pop(row.id, 0)
+        return bool(told) and self._stored.get(row.id, 0) <= told
 
 
 class KnowsProviders(Protocol):
@@ -116,11 +150,12 @@ class Learner:
 def learn(connection: sa.Connection, news: Mapping[str, News], now: float) -> None:
     """Let the ESPs' states learn."""
     states = performance.lock_states(connection, news, now)
-    after = {
-        esp: learning.informed(EspState.from_json(states[esp]), told, now, esp.encode()).to_json()
-        for esp, told in news.items()
-    }
-    performance.save_states(connection, after, now)
+    for esp, told in sorted(news.items()):
+        before = EspState.from_json(states[esp])
+        after = learning.informed(before, told, now, esp.encode())
+        performance.save_states(connection, {esp: after.to_json()}, now)
+        for line in after.news_since(before):
+            log.warning("%s: %s, %s", esp, line["what"], line["why"])
 
 
 def by_esp(lessons: Sequence[Lesson], provider_of: Callable[[str], str]) -> dict[str, News]:

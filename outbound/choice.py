@@ -22,6 +22,11 @@ from services.policies.routes import Ask, Routes
 
 log = logging.getLogger(__name__)
 
+#: Sends that no ESP may take are passed over for so long, and so many pages of them in one claim.
+PASSED_SECONDS = 30.0
+PAGES = 20
+#: When nothing is left but these.
+WAIT_SECONDS = 5.0
 #: The claims by ESP; or none, and when to come back (None = nothing is left to claim).
 Choice = tuple[list[Claim], float | None]
 
@@ -32,6 +37,8 @@ class Chooser:
     def __init__(self, manager: EspManager, mailboxes: Mailboxes) -> None:
         self._manager = manager
         self._provider_of = mailboxes.of
+        #: campaign -> the last send that no ESP may take, and until when that is believed
+        self._passed: dict[int, tuple[int, float]] = {}
 
     def choose(
         self, connection: sa.Connection, campaign: Brief, lease: Lease, now: float
@@ -57,14 +64,43 @@ class Chooser:
             if not fits:
                 return [], until
             room = min(room, fits)
-        picked = sends.pick(connection, lease.campaign_id, room)
-        routes = self._routes(offer, picked, now)
+        picked, routes = self._pick(connection, lease.campaign_id, offer, room, now)
         choice = _Chosen(self._manager, routes, records, Lane.CAMPAIGN, now)
         claims = choice.claim(connection, lease, picked)
         if slow:
             count = sum(len(claim.picked) for claim in claims)
             canary.reserve(connection, lease.campaign_id, count, slow, now)
-        return claims, None if claims or not picked else now + RAMP_RETRY_SECONDS
+        return claims, None if claims else self._comeback(lease.campaign_id, picked, now)
+
+    def _pick(
+        self, connection: sa.Connection, campaign_id: int, offer: Offer, room: int, now: float
+    ) -> tuple[Sequence[Picked], Routes]:
+        """Sends and their ESPs. What no ESP may take now, because its mailbox provider blocks it
+        everywhere, holds up nothing that waits behind it."""
+        after = self._passed_over(campaign_id, now)
+        picked = sends.pick(connection, campaign_id, room, after)
+        routes = self._routes(offer, picked, now)
+        for _ in range(PAGES):
+            if not picked or any(routes.chosen):
+                break
+            self._passed[campaign_id] = (picked[-1].id, now + PASSED_SECONDS)
+            size = self._manager.claim_size()
+            picked = sends.pick(connection, campaign_id, size, picked[-1].id)
+            routes = self._routes(offer, picked, now)
+        return picked, routes
+
+    def _passed_over(self, campaign_id: int, now: float) -> int:
+        """The last send that is known to wait for its mailbox provider."""
+        after, until = self._passed.get(campaign_id, (0, 0.0))
+        if now < until <= now + PASSED_SECONDS:
+            return after
+        self._passed.pop(campaign_id, None)
+        return 0
+
+    def _comeback(self, campaign_id: int, picked: Sequence[Picked], now: float) -> float | None:
+        if campaign_id in self._passed:
+            return now + (RAMP_RETRY_SECONDS if picked else WAIT_SECONDS)
+        return now + RAMP_RETRY_SECONDS if picked else None
 
     def _canary_rate(
         self, campaign: Brief, offer: Offer, records: Mapping[str, Record], now: float

@@ -4,7 +4,7 @@ restarts, because it is written where the next claim reads it."""
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,11 +14,20 @@ from database.models import Lane
 from outbound import esp_states
 from outbound.overview import read_records
 from services import account as accounts
-from services import quota
+from services import learning, quota
 from services.esp_manager import EspManager, Policy, Record, Standing, is_paused
 from services.esp_state import EspState
 from services.policies import breakers, memory, scores, stalls
 from utils.errors import NotFound
+
+
+class ShutCell(NamedTuple):
+    """One mailbox provider that blocked most of the ESP's mail."""
+
+    mailbox_provider: str
+    state: str
+    why: str
+    until: float  #: Unix seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Status:
     resets_at: float  #: when the quota day ends
     paused_by: str | None  #: while an operator's pause holds
     heard: events.Heard  #: what its webhooks told lately
+    shut: Sequence[ShutCell]
     judging: bool  #: whether silence after accepted mail counts against it
 
     limits: quota.Limits | None  #: in force, with what the ESP told of its own
@@ -121,6 +131,7 @@ class EspControl:
             state = replace(
                 state, paused="", paused_until=None, paused_by="", paused_lane="", suspended="",
                 memory=memory.hurried(state.memory, now), back_off_until=0.0,
+                cells=learning.hurried_cells(state, now),
             )  # fmt: skip
             why = f"{lifted} lifted by {by}" + (f": {reason}" if reason else "")
             return state.noted(now, "resumed", why)
@@ -169,7 +180,7 @@ class EspControl:
             band=scores.band(known.evidence, now).name if policy else None,
             state=tightest, next_probe_at=next_probe_at, resets_at=quota.day_ends_at(now),
             paused_by=state.paused_by if held else None, heard=heard,
-            judging=stalls.armed(known.watch),
+            shut=_shut_cells(state, now), judging=stalls.armed(known.watch),
             limits=quota.in_force(policy.limits, state, now) if policy else None,
             its_quota=its.quota if accounts.holds(its, now) else None,
             its_room=accounts.room(its, now),
@@ -181,4 +192,16 @@ def _what_stops(state: EspState) -> str:
         return "suspension"
     if state.paused:
         return "pause"
-    return "cool-down" if memory.tightest(state.memory)[0] == breakers.OPEN else ""
+    away = memory.tightest(state.memory)[0] in (breakers.OPEN, breakers.HALF_OPEN)
+    shut = any(cell.breaker.state == breakers.OPEN for cell in state.cells.values())
+    return "cool-down" if away or shut else ""
+
+
+def _shut_cells(state: EspState, now: float) -> list[ShutCell]:
+    """The mailbox providers where the ESP gets no mail now, or little of it."""
+    cells = learning.cells_at(state, now)
+    return [
+        ShutCell(name, one.state, one.cause, one.until)
+        for name, cell in sorted(cells.items())
+        if (one := cell.breaker).state != breakers.CLOSED
+    ]

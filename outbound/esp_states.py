@@ -26,6 +26,5 @@ def change(
 
 def tell(name: str, before: EspState, after: EspState) -> None:
     """Log what was noted between the two."""
-    for line in after.log:
-        if line not in before.log:
-            log.warning("%s: %s, %s", name, line["what"], line["why"])
+    for line in after.news_since(before):
+        log.warning("%s: %s, %s", name, line["what"], line["why"])

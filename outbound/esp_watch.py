@@ -44,7 +44,7 @@ class EspWatch:
 
     def _disarm(self, connection: sa.Connection) -> None:
         now = self._clock()
-        for name in self._manager.names:
+        for name in sorted(self._manager.names):  # in the order of every lock
             esp_states.change(connection, name, learning.disarmed, now)
 
     def _judge(self, connection: sa.Connection) -> None:

@@ -52,9 +52,12 @@ class Mailboxes:
         if found is not None:
             self._keep({domain: found})
             return found
-        if self._look_up and len(self._wanted) < _MOST_WANTED:
+        if self._look_up and len(self._wanted) < _MOST_WANTED and self._may_ask(lower):
             self._wanted.add(lower)
         return providers.OTHER
+
+    def _may_ask(self, domain: str) -> bool:
+        return self._later.get(domain, 0.0) <= self._clock()
 
     def recall(self, domains: Iterable[str]) -> None:
         """Learn of the database what any process has looked up."""
@@ -75,13 +78,13 @@ class Mailboxes:
             self._db.transact(lambda c: rows.forget(c, before), durable=False)
             self._forgot = True
         now = self._clock()
-        due = [d for d in list(self._wanted) if self._later.get(d, 0.0) <= now][:_AT_ONCE]
+        due = list(self._wanted)[:_AT_ONCE]
         self.recall(due)
         found = self._asked([d for d in due if d not in self._known], self._look_up, now)
         if found:
             self._db.transact(lambda c: rows.put(c, found, now), durable=False)
             self._keep(found)
-        self._wanted.difference_update(domain for domain in due if domain in self._known)
+        self._wanted.difference_update(d for d in due if d in self._known or not self._may_ask(d))
 
     def _asked(self, domains: Iterable[str], look_up: LookUp, now: float) -> dict[str, str]:
         found, end = {}, time.monotonic() + TURN_SECONDS

@@ -129,8 +129,7 @@ def standings_for(
     """How each ESP that the campaign may use stands."""
     if only is not None and only not in records:
         return [Standing(only, 0, "not configured")]
-    names = [name for name in manager.names if only in (None, name)]
-    return [manager.standing(name, records[name], Lane.CAMPAIGN, now) for name in names]
+    return list(manager.offer(records, Lane.CAMPAIGN, now, only).standings)
 
 
 def room_today(

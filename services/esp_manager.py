@@ -21,6 +21,8 @@ from services.policies.routes import Ask, Option, Routes, kept
 CLAIM_MINIMUM = 1000
 #: Campaigns that only a returning ESP could take try their luck again so soon (`chooser`).
 RAMP_RETRY_SECONDS = 1.0
+#: Whoever takes mail again so soon is not away: a rate, the pause after a failure or a 429.
+SOON_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Standing:
     until: float | None = None  #: when to ask again; None = when an operator acts
     share: float = 1.0  #: of the messages for which it is considered: it is coming back
     probes: int | None = None  #: it gets so many messages, as probes, and no others
+    #: Only its reputation speaks against it: better than campaigns that nobody may take.
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +121,20 @@ class EspManager:
 
     # --- who may take mail ---------------------------------------------------------------------
 
-    def standing(self, name: str, record: Record, lane: Lane, now: float) -> Standing:
-        """Whether the ESP may take mail of this lane now, or the one reason why not."""
+    def standing(
+        self, name: str, record: Record, lane: Lane, now: float, *, spurned: bool = True
+    ) -> Standing:
+        """Whether the ESP may take mail of this lane now, or the one reason why not. Not `spurned`:
+        a ruined reputation keeps no campaign from it."""
         state = record.state
         if stopped := _stopped(name, state, lane, now):
             return stopped
         known = memory.at(state.memory, now)
-        admitted = memory.admission(known, now, bulk=lane is Lane.CAMPAIGN)
+        admitted = memory.admission(known, now, bulk=lane is Lane.CAMPAIGN and spurned)
         if admitted.probes == 0:
-            return Standing(name, 0, memory.why_not(known), admitted.until)
+            bad_name = memory.admission(known, now, bulk=False).probes is None
+            why = memory.why_not(known)
+            return Standing(name, 0, why, admitted.until, last_resort=bad_name)
         if now < state.back_off_until <= now + learning.LONGEST_BACK_OFF_SECONDS:
             return Standing(name, 0, f"has just failed: {state.last_error}", state.back_off_until)
         policy = self.policy(name, state)
@@ -141,9 +150,17 @@ class EspManager:
     def offer(
         self, records: Mapping[str, Record], lane: Lane, now: float, only: str | None = None
     ) -> Offer:
-        """What can be taken now; `only` pins the mail to one ESP."""
+        """What can be taken now; `only` pins the mail to one ESP. An ESP in bad standing gets
+        campaigns only while no other is left: one bad list must not hold up every campaign."""
         names = [name for name in self.names if only in (None, name)]
         standings = [self.standing(name, records[name], lane, now) for name in names]
+        if not any(_serves(standing, now) for standing in standings):
+            standings = [
+                self.standing(one.name, records[one.name], lane, now, spurned=False)
+                if one.last_resort
+                else one
+                for one in standings
+            ]
         options = [
             self._option(standing, records[standing.name].state, lane, now)
             for standing in standings
@@ -165,14 +182,14 @@ class EspManager:
 
     @staticmethod
     def route(offer: Offer, asks: Sequence[Ask], lane: Lane, now: float) -> Routes:
-        """The ESP of each message, or None: then it stays queued. Transactional mail goes to an ESP
-        that is coming back, or has failed it already, when no other can take it."""
+        """The ESP of each message, or None: then it stays queued. When no other can take it,
+        transactional mail goes to an ESP that comes back, has failed it or is left alone there."""
         seed = f"{now:.0f}".encode()
         routes = chooser.route(asks, offer.options, now, seed, bulk=lane is Lane.CAMPAIGN)
         if lane is Lane.CAMPAIGN or None not in routes.chosen:
             return routes
         asks = [ask._replace(avoid=frozenset()) for ask in asks]
-        options = [replace(option, share=1.0) for option in offer.options]
+        options = [replace(option, share=1.0, cells={}) for option in offer.options]
         return chooser.route(asks, options, now, seed)
 
     def reserved(
@@ -221,17 +238,18 @@ class EspManager:
         """The states after the mail that is due was looked at, one ESP after the other."""
         states = {name: record.state for name, record in records.items()}
         for name in self.names:
-            able = any(self._takes_all(other, records[other], now) for other in records
-                       if other != name)  # fmt: skip
+            able = any(
+                self._takes_all(other, replace(records[other], state=states[other]), now)
+                for other in records
+                if other != name
+            )
             states[name] = learning.judged(
                 name, states, now, name.encode(), others_eligible=able, floor=floor
             )
         return states
 
     def _takes_all(self, name: str, record: Record, now: float) -> bool:
-        standing = self.standing(name, record, Lane.CAMPAIGN, now)
-        soon = standing.until is not None and standing.until < now + RAMP_RETRY_SECONDS
-        return (standing.room != 0 or soon) and standing.probes is None
+        return _serves(self.standing(name, record, Lane.CAMPAIGN, now), now)
 
 
 _AS_SET = Overrides()
@@ -246,6 +264,12 @@ def _stopped(name: str, state: EspState, lane: Lane, now: float) -> Standing | N
     if state.throttled_until > now:
         return Standing(name, 0, f"throttled: {state.throttled_why}", state.throttled_until)
     return None
+
+
+def _serves(standing: Standing, now: float) -> bool:
+    """Whether it takes mail, not only probes; the wait of a rate is short."""
+    soon = standing.until is not None and standing.until < now + SOON_SECONDS
+    return standing.probes is None and (standing.room != 0 or soon) and not standing.last_resort
 
 
 def is_paused(state: EspState, lane: Lane, now: float) -> bool:

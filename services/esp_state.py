@@ -11,6 +11,7 @@ from services.policies.slices import Slice
 from services.policies.stored import Stored
 
 LOG_LENGTH = 50
+SLICE_FIELDS = len(Slice._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class EspState(Stored):
         """This state with a line of its log added: every switch can be explained later."""
         return replace(self, log=(*self.log, {"at": at, "what": what, "why": why})[-LOG_LENGTH:])
 
+    def news_since(self, before: Self) -> list[dict[str, Any]]:
+        """What was noted since an earlier state."""
+        return [line for line in self.log if line not in before.log]
+
     def remembering(self, memory: EspMemory, at: float) -> Self:
         """This state with another memory; what switched is noted."""
         state = replace(self, memory=memory)
@@ -79,5 +84,5 @@ class EspState(Stored):
         return replace(
             state,
             cells={name: Cell.from_json(cell) for name, cell in value.get("cells", {}).items()},
-            slices=tuple(Slice(*one) for one in value.get("slices", ())),
+            slices=tuple(Slice(*one[:SLICE_FIELDS]) for one in value.get("slices", ())),
         )

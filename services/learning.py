@@ -54,7 +54,7 @@ def answered(
     state = state.remembering(_remembered(state.memory, report, errors, sent_at, now, seed), now)
     for error in errors:
         state = _after_call(state, error, now)
-    if sent_at >= state.judged_until and (count := _accepted(report)):
+    if sent_at >= min(state.judged_until, now) and (count := _accepted(report)):
         state = replace(state, slices=slices.accepted(state.slices, count, sent_at))
     for stop in errors_among(report.outcomes):
         if isinstance(stop, Suspended):
@@ -77,7 +77,22 @@ def _remembered(
     words = _words(failures[-1]) if failures else ""
     after = memory.answered(memory.at(known, now), tally, sent_at, now, seed, words)
     hopeless = any(isinstance(error, Misconfigured) for error in failures)
-    return memory.broken(after, now, seed, words) if hopeless else after
+    after = memory.broken(after, sent_at, now, seed, words) if hopeless else after
+    return _without_idle_probes(after, report)
+
+
+def _without_idle_probes(known: EspMemory, report: Report) -> EspMemory:
+    """A probe of the stall breaker that was not accepted will never be heard of; one that never
+    began answers nobody's question."""
+    idle = sum(not isinstance(outcome, Accepted) for outcome in report.outcomes)
+    late = sum(isinstance(outcome, NotTried) for outcome in report.outcomes)
+    api, stall = breakers.unprobed(known.api, late), breakers.unprobed(known.stall, idle)
+    return replace(known, api=api, stall=stall)
+
+
+def unprobed(state: EspState, count: int) -> EspState:
+    """After messages that were claimed as probes did not leave at all."""
+    return replace(state, memory=memory.unprobed(state.memory, count))
 
 
 def _after_call(state: EspState, error: EspError | None, now: float) -> EspState:
@@ -161,7 +176,26 @@ def _heard(state: EspState, known: EspMemory, news: News) -> tuple[Heard, list[f
 def is_due(state: EspState, now: float, floor: float) -> bool:
     """Whether mail has reached its deadline, or a breaker moved by time alone."""
     over, _ = slices.due(state.slices, now, stalls.deadline(state.memory.watch, floor))
-    return bool(over) or bool(memory.switches(state.memory, memory.at(state.memory, now)))
+    switched = memory.switches(state.memory, memory.at(state.memory, now))
+    return bool(over or switched) or cells_at(state, now) != state.cells
+
+
+def hurried_cells(state: EspState, now: float) -> Mapping[str, Cell]:
+    """The cells once an operator said that whatever was wrong is mended."""
+    ended = {
+        name: replace(cell, breaker=breakers.hurried(cell.breaker))
+        for name, cell in state.cells.items()
+    }
+    return cells_at(replace(state, cells=ended), now)
+
+
+def cells_at(state: EspState, now: float) -> Mapping[str, Cell]:
+    """The cells as time alone changes them."""
+    after = {name: breakers.at(c.breaker, breakers.CELL, now) for name, c in state.cells.items()}
+    return {
+        name: cell if after[name] == cell.breaker else replace(cell, breaker=after[name])
+        for name, cell in state.cells.items()
+    }
 
 
 def judged(
@@ -179,8 +213,11 @@ def judged(
             known, _due(one, deadline), now, seed, others=others, others_eligible=others_eligible
         )
         alert = words or alert
-    until = over[-1].start + slices.WIDTH if over else state.judged_until
-    state = replace(state.remembering(known, now), slices=left, judged_until=until, alert=alert)
+    until = min(now, over[-1].start + slices.WIDTH if over else state.judged_until)
+    state = replace(
+        state.remembering(known, now), slices=left, judged_until=until, alert=alert,
+        cells=cells_at(state, now),
+    )  # fmt: skip
     return state.noted(now, "alert", alert) if _is_news(alert, states[name].alert) else state
 
 

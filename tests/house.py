@@ -120,16 +120,18 @@ class House:
     lane: TransactionalLane
     woken: list[int] = field(default_factory=list)
 
-    def add_people(self, count: int, **columns: object) -> None:
+    def add_people(
+        self, count: int, *, first: int = 0, domain: str = "example.com", **columns: object
+    ) -> None:
         """`person0@example.com` … with a name and a `plan`."""
         now = self.clock()
         rows = [
             {
-                "address": f"person{n}@example.com", "email": f"Person{n}@example.com",
+                "address": f"person{n}@{domain}", "email": f"Person{n}@{domain}",
                 "name": f"Person {n}", "status": "active", "status_at": now, "created_at": now,
                 "updated_at": now, "attributes": {"plan": "pro"}, "tags": {}, **columns,
             }
-            for n in range(count)
+            for n in range(first, first + count)
         ]  # fmt: skip
         with self.db.write() as connection:
             connection.execute(subscribers.insert(), rows)

@@ -82,6 +82,15 @@ class ErrorOut(Answer):
     message: str
 
 
+class ShutOut(Answer):
+    """A mailbox provider that blocked most of this ESP's mail."""
+
+    mailbox_provider: str
+    state: str
+    why: str
+    until: str | None
+
+
 class EspOut(Answer):
     """One ESP. Null: unlimited, not configured, or not known yet."""
 
@@ -104,6 +113,7 @@ class EspOut(Answer):
     resets_at: str | None
     rate_per_second: float | None
     account: AccountOut | None
+    left_alone: list[ShutOut] = Field(description="Mailbox providers where it gets no or less mail")
     warmup: None = None
     events: EventsOut
     last_24h: None = None
@@ -203,6 +213,11 @@ def _out(status: Status) -> EspOut:
         sent_today=status.record.used_today, remaining_today=status.remaining_today,
         resets_at=moment(status.resets_at),
         rate_per_second=status.limits.rate if status.limits else None, account=_account(status),
+        left_alone=[
+            ShutOut(mailbox_provider=one.mailbox_provider, state=one.state, why=one.why,
+                    until=moment(one.until))
+            for one in status.shut
+        ],
         events=_events(status),
         last_error=_error(status),
         next_probe_at=moment(status.next_probe_at),

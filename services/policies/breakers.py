@@ -17,6 +17,8 @@ RAMP_SECONDS = 60.0
 #: After this long closed an opening counts as the first again.
 FORGIVEN_AFTER_SECONDS = 3600.0
 JITTER = 0.2
+#: The clocks of several machines differ by less.
+CLOCK_STEP_SECONDS = 60.0
 _MOST_DOUBLINGS = 16  #: beyond any cap; a larger power would overflow after days of outage
 
 
@@ -88,10 +90,11 @@ _EVERYTHING = Admission(1.0)
 
 def at(breaker: Breaker, rules: Rules, now: float) -> Breaker:
     """The breaker as time alone changes it."""
+    if breaker.since > now + CLOCK_STEP_SECONDS:
+        breaker = _set_back(breaker, now)
     if breaker.state == CLOSED:
         return breaker
-    # Further ahead than any wait of its own: the clock was set back.
-    over = now >= breaker.until or breaker.until - now > rules.cap
+    over = now >= breaker.until
     if breaker.state == OPEN:
         return _tried(breaker, rules, now) if over else breaker
     if breaker.state == HALF_OPEN:
@@ -102,6 +105,14 @@ def at(breaker: Breaker, rules: Rules, now: float) -> Breaker:
         breaker = _next_stage(breaker, now)
         over = now >= breaker.until
     return breaker
+
+
+def _set_back(breaker: Breaker, now: float) -> Breaker:
+    """The clock was set back: what is ahead by more than clocks differ is moved with it."""
+    ahead = breaker.since - now
+    return replace(
+        breaker, since=now, until=breaker.until - ahead, fresh=min(now, breaker.fresh - ahead)
+    )
 
 
 def _tried(breaker: Breaker, rules: Rules, now: float) -> Breaker:
@@ -131,6 +142,14 @@ def ramped(breaker: Breaker, now: float, cause: str, stage: int = 0) -> Breaker:
 def probing(breaker: Breaker, rules: Rules, count: int, now: float) -> Breaker:
     """Once probes have been reserved."""
     return replace(breaker, probes=breaker.probes + count, until=now + rules.probe_every)
+
+
+def unprobed(breaker: Breaker, count: int) -> Breaker:
+    """Once probes turn out not to have left: others may take their place."""
+    if breaker.state != HALF_OPEN:
+        return breaker
+    answered = breaker.successes + breaker.failures
+    return replace(breaker, probes=max(answered, breaker.probes - count))
 
 
 def after(
@@ -179,7 +198,9 @@ def tripped(
 
 
 def hurried(breaker: Breaker) -> Breaker:
-    """Its cool-down is over at once."""
+    """Its wait is over at once: a cool-down, or probes that are not heard of."""
+    if breaker.state == HALF_OPEN:
+        return replace(unprobed(breaker, breaker.probes), until=breaker.since)
     return replace(breaker, until=breaker.since) if breaker.state == OPEN else breaker
 
 

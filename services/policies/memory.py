@@ -48,7 +48,7 @@ class Switch(NamedTuple):
 
 def at(memory: EspMemory, now: float) -> EspMemory:
     """The memory as time alone changes it: cool-downs end, ramps go on."""
-    if all(breaker.state == breakers.CLOSED for _, breaker in _breakers(memory)):
+    if all(_is_at_rest(breaker, now) for _, breaker in _breakers(memory)):
         return memory
     api = breakers.at(memory.api, breakers.API, now)
     stall = breakers.at(memory.stall, breakers.STALL, now)
@@ -57,6 +57,10 @@ def at(memory: EspMemory, now: float) -> EspMemory:
     if memory.reputation.state == breakers.OPEN != reputation.state:
         evidence = evidence.restarted()  # the old evidence would open it again at once
     return replace(memory, api=api, stall=stall, reputation=reputation, evidence=evidence)
+
+
+def _is_at_rest(breaker: Breaker, now: float) -> bool:
+    return breaker.state == breakers.CLOSED and breaker.since <= now
 
 
 def admission(memory: EspMemory, now: float, *, bulk: bool) -> Admission:
@@ -80,11 +84,17 @@ def probing(memory: EspMemory, count: int, now: float) -> EspMemory:
     return replace(memory, api=api, stall=stall)
 
 
+def unprobed(memory: EspMemory, count: int) -> EspMemory:
+    """Once probes turn out not to have left at all."""
+    api, stall = (breakers.unprobed(one, count) for one in (memory.api, memory.stall))
+    return replace(memory, api=api, stall=stall)
+
+
 def why_not(memory: EspMemory) -> str:
     """What keeps mail from the ESP, in words; empty when nothing does."""
-    for name, breaker in _breakers(memory):
-        if breaker.state in (breakers.OPEN, breakers.HALF_OPEN):
-            return f"{name} breaker {breaker.state}: {breaker.cause}"
+    name, breaker = _binding(memory)
+    if breaker.state in (breakers.OPEN, breakers.HALF_OPEN):
+        return f"{name} breaker {breaker.state}: {breaker.cause}"
     return ""
 
 
@@ -165,10 +175,10 @@ def throttled(memory: EspMemory, highest: float, now: float) -> EspMemory:
     return replace(memory, pace=pace.throttled(memory.pace, highest, now))
 
 
-def broken(memory: EspMemory, now: float, seed: bytes, cause: str) -> EspMemory:
+def broken(memory: EspMemory, sent_at: float, now: float, seed: bytes, cause: str) -> EspMemory:
     """After an answer that no patience mends, such as to a wrong key: no row of failures is waited
     for, and it is asked again as after any other opening."""
-    if memory.api.state == breakers.OPEN:
+    if memory.api.state == breakers.OPEN or sent_at < memory.api.fresh:
         return memory
     return replace(memory, api=breakers.tripped(memory.api, breakers.API, now, seed, cause))
 
@@ -184,9 +194,15 @@ def hurried(memory: EspMemory, now: float) -> EspMemory:
 
 
 def tightest(memory: EspMemory) -> tuple[str, float | None]:
-    """The state of the ESP as a whole, and when that asks again."""
-    breaker = max((one for _, one in _breakers(memory)), key=lambda one: _ORDER.index(one.state))
-    return breaker.state, None if breaker.state == breakers.CLOSED else breaker.until
+    """The state of the ESP as a whole, and when mail is tried again."""
+    breaker = _binding(memory)[1]
+    waits = breaker.state in (breakers.OPEN, breakers.HALF_OPEN)
+    return breaker.state, breaker.until if waits else None
+
+
+def _binding(memory: EspMemory) -> tuple[str, Breaker]:
+    """The tightest breaker; of several, the one that waits longest."""
+    return max(_breakers(memory), key=lambda one: (_ORDER.index(one[1].state), one[1].until))
 
 
 _ORDER = (breakers.CLOSED, breakers.RAMP, breakers.HALF_OPEN, breakers.OPEN)

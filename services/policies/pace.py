@@ -9,6 +9,8 @@ CUT = 0.85
 GROWTH_PER_SECOND = 0.01  #: of the highest rate
 SLOWEST = 1.0
 CUT_EVERY_SECONDS = 1.0
+#: The clocks of several machines differ by less.
+CLOCK_STEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Pace(Stored):
 
 def rate(pace: Pace, highest: float, now: float) -> float:
     """Messages per second now; `highest` is what the ESP or the operator allows."""
-    if pace.rate is None:
+    if pace.rate is None or pace.at > now + CLOCK_STEP_SECONDS:  # cut before it was set back
         return highest
     grown = pace.rate + GROWTH_PER_SECOND * highest * max(0.0, now - pace.at)
     return min(highest, grown)

@@ -9,7 +9,7 @@ from database import esp_performance as performance
 from database.events import OWN
 from database.models import BounceKind, EventKind
 from feedback import Feedback
-from inbound.lessons import Learner, Lesson
+from inbound.lessons import Learner, Lesson, by_esp, learn
 from outbound.mailboxes import Mailboxes
 from services.esp_state import EspState
 from tests.mailed import ESP, LATER, NOW, Mailed
@@ -106,3 +106,22 @@ def test_learning_that_fails_costs_no_webhook(
     mailed.learner.flush()
     assert applied.new == 1
     assert mailed.row().status == "delivered"
+
+
+def test_a_mail_that_is_deferred_again_and_again_is_one_deferral(mailed: Taught) -> None:
+    for n in range(3):
+        mailed.feedback.apply([mailed.event(EventKind.DEFERRED, key=f"deferred-{n}", at=NOW + n)])
+    mailed.feedback.apply([mailed.event(EventKind.DELIVERED)])
+    assert [one.field for one in mailed.lessons] == ["deferred", "", "", "delivered"]
+    assert [one.handed_over_at for one in mailed.lessons] == [NOW, None, None, None]
+    assert [one.answered for one in mailed.state().slices] == [1]
+
+
+def test_what_switches_by_events_reaches_the_log(
+    mailed: Taught, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mailed.db.write() as connection:
+        lesson = Lesson(ESP, "yahoo.com", "block", "TS04", None, False, LATER)
+        news = by_esp([lesson] * 60, lambda _: "yahoo")
+        learn(connection, news, LATER)
+    assert any("yahoo" in record.message and "open" in record.message for record in caplog.records)

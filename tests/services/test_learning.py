@@ -8,6 +8,7 @@ from services import learning
 from services.esp import (
     Accepted,
     Call,
+    Esp,
     EspError,
     InDoubt,
     Misconfigured,
@@ -18,11 +19,15 @@ from services.esp import (
     Throttled,
     Unavailable,
 )
+from services.esp_manager import EspManager, Policy, Record
 from services.esp_state import EspState
 from services.learning import News
 from services.policies import breakers, memory, stalls
+from services.policies.breakers import Breaker
 from services.policies.memory import Heard
 from services.policies.scores import Tally
+from services.quota import Limits
+from tests.house import ScriptedEsp
 
 NOW = 1_000_000.0
 SEED = b"sendgrid"
@@ -215,3 +220,86 @@ def test_time_alone_moves_a_breaker_and_that_is_noted() -> None:
     assert state.memory.api.state == breakers.HALF_OPEN
     assert state.log[-1]["what"] == "half_open"
     assert not learning.is_due(state, now, 60.0)
+
+
+# --- what an attack found ------------------------------------------------------------------------
+
+
+def half_open(now: float) -> Breaker:
+    return Breaker(breakers.HALF_OPEN, since=now, until=now, fresh=now, probes=2)
+
+
+def test_a_stall_probe_that_was_not_accepted_makes_room_for_another() -> None:
+    known = memory.EspMemory(stall=half_open(NOW - 1))
+    state = after(replace(EspState(), memory=known), told(Throttled("slower")))
+    assert state.memory.stall.probes == 1
+    state = after(state, told(NotTried("late")))
+    assert state.memory.stall.probes == 0
+
+
+def test_an_answer_to_the_old_key_does_not_open_it_again_after_the_new_one() -> None:
+    state = after(EspState(), told(Misconfigured("bad key")), NOW)
+    state = replace(state, memory=memory.hurried(state.memory, NOW + 5))
+    late = learning.answered(
+        state, told(Misconfigured("bad key")), sent_at=NOW + 4, now=NOW + 6, seed=SEED, highest=None
+    )
+    assert late.memory.api.state == breakers.HALF_OPEN
+
+
+def test_two_that_vanish_together_are_not_both_taken_out() -> None:
+    a, b = (after(proven(), told(None, 10), NOW) for _ in range(2))
+    third = learning.informed(proven(), News(delays=[5.0]), NOW + 62, SEED)
+    esps: dict[str, Esp] = {name: ScriptedEsp(name) for name in ("a", "b", "c")}
+    policy = Policy(1, 1.0, Limits(None, None), 500)
+    manager = EspManager(esps, dict.fromkeys(esps, policy))
+    paused = replace(third, paused="no room")
+    records = {"a": Record(a), "b": Record(b), "c": Record(paused)}
+    judged_ = manager.judged(records, NOW + 63, 60.0)
+    assert sorted(judged_[name].memory.stall.state for name in "ab") == ["closed", "open"]
+    assert "no other ESP could take its mail" in judged_["b"].alert
+
+
+@pytest.mark.parametrize("state", [breakers.HALF_OPEN, breakers.OPEN, breakers.RAMP])
+def test_a_clock_that_is_set_back_lengthens_no_wait(state: str) -> None:
+    later = NOW + 3 * 3600
+    ahead = Breaker(state, since=later, until=later + 30, fresh=later)
+    now = breakers.at(ahead, breakers.API, NOW)
+    assert now.until <= NOW + 30
+    assert now.fresh <= NOW
+
+
+def test_a_closed_breaker_hears_again_after_the_clock_was_set_back() -> None:
+    deaf = Breaker(since=NOW + 10_800, fresh=NOW + 10_800)
+    state = replace(EspState(), memory=memory.EspMemory(api=deaf))
+    for n in range(6):  # the first was sent before the clock was looked at
+        state = after(state, told(Unavailable("down")), NOW + n)
+    assert state.memory.api.state == breakers.OPEN
+
+
+def test_a_cell_comes_back_by_time_alone_and_by_an_operator() -> None:
+    tally = Tally(block=60)
+    state = learning.informed(EspState(), News(tally, {"yahoo": tally}), NOW, SEED)
+    hurried = learning.hurried_cells(state, NOW + 1)
+    assert hurried["yahoo"].breaker.state == breakers.RAMP
+    now = state.cells["yahoo"].breaker.until + 1
+    assert learning.is_due(state, now, 60.0)
+    assert judged(state, EspState(), now).cells["yahoo"].breaker.state == breakers.RAMP
+
+
+def test_two_hours_for_ts04_are_two_hours_for_every_look() -> None:
+    tally = Tally(block=60)
+    news = News(tally, {"yahoo": tally}, {"yahoo": "421 TS04"})
+    state = learning.informed(EspState(), news, NOW, SEED)
+    early = breakers.at(state.cells["yahoo"].breaker, breakers.CELL, NOW - 1)
+    assert early.state == breakers.OPEN
+
+
+def test_what_is_told_is_the_breaker_that_binds() -> None:
+    known = memory.EspMemory(
+        api=half_open(NOW),
+        reputation=Breaker(breakers.OPEN, since=NOW, until=NOW + 21_600, cause="bad mail"),
+    )
+    assert memory.why_not(known) == "reputation breaker open: bad mail"
+    assert memory.tightest(known) == ("open", NOW + 21_600)
+    ramp = memory.EspMemory(api=Breaker(breakers.RAMP, since=NOW, until=NOW + 60))
+    assert memory.tightest(ramp) == ("ramp", None)

@@ -14,8 +14,8 @@ from tests.served import READ, Caller, app_of, house_of
 
 SHAPE = {
     "name", "configured", "eligible", "why_not", "until", "paused_by", "state", "priority",
-    "weight", "reputation", "band", "alert", "daily_limit", "limit_source", "sent_today",
-    "remaining_today",
+    "weight", "reputation", "band", "alert", "left_alone", "daily_limit", "limit_source",
+    "sent_today", "remaining_today",
     "resets_at", "rate_per_second", "account", "warmup", "events", "last_24h", "last_error",
     "next_probe_at",
 }  # fmt: skip

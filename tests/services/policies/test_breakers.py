@@ -93,7 +93,10 @@ def test_a_probe_that_never_answers_is_forgotten() -> None:
 
 def test_a_clock_that_was_set_back_does_not_keep_it_open() -> None:
     breaker = fed(Breaker(), API, 5, 0)
-    assert breakers.at(breaker, API, NOW - 10_000).state == HALF_OPEN
+    now = NOW - 10_000
+    breaker = breakers.at(breaker, API, now)
+    assert breaker.until - now <= 1.2 * API.cool_down, "no longer than it would have waited"
+    assert breakers.at(breaker, API, breaker.until).state == HALF_OPEN
 
 
 def learnt(cell: Cell, good: int, bad: int, now: float = NOW, words: str = "") -> Cell:
