@@ -224,7 +224,9 @@ class Log:
             row = connection.execute(
                 "SELECT content FROM contents WHERE id = ?", (content,)
             ).fetchone()
-            found = orjson.loads(zlib.decompress(row[0])) if row else {}
+            if row is None:
+                return {}  # forgotten by a reset; not kept, its number will be another's
+            found = orjson.loads(zlib.decompress(row[0]))
             with self.lock:
                 self._contents[content] = found
                 if len(self._contents) > CONTENT_CACHE:

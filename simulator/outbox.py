@@ -23,6 +23,16 @@ def due(
     log: Log, connection: sqlite3.Connection, queue: int, until: int, limit: int
 ) -> list[Event]:
     """What is due in a queue, oldest first; asked so often that the caller brings a connection."""
+    connection.execute("BEGIN")  # one snapshot: a reset between the two reads takes half away
+    try:
+        return _due(log, connection, queue, until, limit)
+    finally:
+        connection.execute("COMMIT")
+
+
+def _due(
+    log: Log, connection: sqlite3.Connection, queue: int, until: int, limit: int
+) -> list[Event]:
     rows = connection.execute(
         f"SELECT o.due, o.kind, o.attempt, o.at, {MESSAGE_COLUMNS} FROM outbox o"  # noqa: S608
         " JOIN messages m ON m.id = o.message"
