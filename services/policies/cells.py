@@ -19,6 +19,8 @@ THRESHOLD = 11.5
 #: After an alarm only the last outcomes count; more of them bad than this, and the cell opens.
 RECENT = 50
 RUINED = 0.5
+#: So far below the ESP's own rate a cell is called poor, and nearer than this it is fair again.
+POOR, FAIR = 0.04, 0.015
 _USUAL = (0.01, 0.5)
 _WORST = 0.9
 #: Yahoo's TS04 asks for two hours (KumoMTA shaping.toml), other deferrals for 90 minutes.
@@ -36,6 +38,7 @@ class Cell(Stored):
     breaker: Breaker = field(default_factory=Breaker)
     credit: float = 0.0  #: of the weighted round robin
     unused: int = 0  #: decisions for this mailbox provider that passed it over
+    poor: bool = False  #: clearly worse than the ESP is elsewhere, and said so
 
 
 def posterior(cell: Cell, esp_mean: float, now: float) -> tuple[float, float]:
@@ -63,7 +66,7 @@ def after(
     level = level_after(cell.level, test, bad, good)
     breaker = breakers.at(cell.breaker, breakers.CELL, now)
     if level < test.threshold:
-        return Cell(track, level, recent, kept, breaker, cell.credit, cell.unused)
+        return Cell(track, level, recent, kept, breaker, cell.credit, cell.unused, cell.poor)
     failed = recent.bit_count()
     track = replace(track, belief=Belief(kept - failed, failed, track.belief.at))
     if failed > RUINED * kept and breaker.state != breakers.OPEN:
@@ -71,6 +74,20 @@ def after(
         pause = TS04_SECONDS if "TS04" in words else 0.0
         breaker = breakers.tripped(breaker, breakers.CELL, now, seed, cause, at_least=pause)
     return replace(cell, track=track, level=0.0, recent=recent, kept=kept, breaker=breaker)
+
+
+def told(cell: Cell, mean: float, now: float) -> tuple[Cell, str]:
+    """The cell, and words for an operator when it became clearly worse than the ESP is elsewhere
+    (`mean`), or as good again. Draws turn mail away long before its breaker has reason to open."""
+    good, bad = posterior(cell, mean, now)
+    here = good / (good + bad)
+    if not cell.poor and here < mean - POOR:
+        return replace(
+            cell, poor=True
+        ), f"delivers about {here:.0%} there, it gets less of that mail"
+    if cell.poor and here > mean - FAIR:
+        return replace(cell, poor=False), f"delivers about {here:.0%} there again"
+    return cell, ""
 
 
 def _test(cell: Cell, mean: float, now: float) -> Test:

@@ -93,8 +93,10 @@ def unprobed(memory: EspMemory, count: int) -> EspMemory:
 def why_not(memory: EspMemory) -> str:
     """What keeps mail from the ESP, in words; empty when nothing does."""
     name, breaker = _binding(memory)
-    if breaker.state in (breakers.OPEN, breakers.HALF_OPEN):
-        return f"{name} breaker {breaker.state}: {breaker.cause}"
+    if breaker.state == breakers.OPEN:
+        return f"{name} breaker open: {breaker.cause}"
+    if breaker.state == breakers.HALF_OPEN:
+        return f"{name} breaker half open: it waits for the answers to its probes"
     return ""
 
 

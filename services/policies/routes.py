@@ -99,4 +99,4 @@ def kept(cell: Cell, spread: Spread) -> Cell:
     """The cell with the round robin's memory."""
     if (cell.credit, cell.unused) == spread:
         return cell
-    return Cell(cell.track, cell.level, cell.recent, cell.kept, cell.breaker, *spread)
+    return Cell(cell.track, cell.level, cell.recent, cell.kept, cell.breaker, *spread, cell.poor)

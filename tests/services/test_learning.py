@@ -303,3 +303,22 @@ def test_what_is_told_is_the_breaker_that_binds() -> None:
     assert memory.tightest(known) == ("open", NOW + 21_600)
     ramp = memory.EspMemory(api=Breaker(breakers.RAMP, since=NOW, until=NOW + 60))
     assert memory.tightest(ramp) == ("ramp", None)
+
+
+def test_a_slump_at_one_mailbox_provider_is_told_though_nothing_opens() -> None:
+    """Draws turn the mail away after a few blocks: too few for the cell's breaker."""
+    state, now = EspState(), NOW
+    good = Tally(delivered=200)
+    state = learning.informed(state, News(good, {"yahoo": good, "gmail": good}), now, SEED)
+    for _ in range(5):
+        now += 60
+        bad = Tally(delivered=6, block=6)
+        state = learning.informed(state, News(bad, {"yahoo": bad}), now, SEED)
+    poor = [line for line in state.log if line["what"] == "poor"]
+    assert len(poor) == 1
+    assert poor[0]["why"].startswith("yahoo: delivers about ")
+    assert "gmail" not in str(state.log)
+    for _ in range(20):
+        now += 3600
+        state = learning.informed(state, News(good, {"yahoo": good}), now, SEED)
+    assert [line["what"] for line in state.log].count("fair") == 1
