@@ -64,30 +64,33 @@ class Chooser:
             if not fits:
                 return [], until
             room = min(room, fits)
-        picked, routes = self._pick(connection, lease.campaign_id, offer, room, now)
+        picked, routes, held = self._pick(connection, lease.campaign_id, offer, room, now)
         choice = _Chosen(self._manager, routes, records, Lane.CAMPAIGN, now)
         claims = choice.claim(connection, lease, picked)
         if slow:
             count = sum(len(claim.picked) for claim in claims)
             canary.reserve(connection, lease.campaign_id, count, slow, now)
-        return claims, None if claims else self._comeback(lease.campaign_id, picked, now)
+        if claims or not held:
+            return claims, None
+        return [], now + (RAMP_RETRY_SECONDS if offer.by_chance else WAIT_SECONDS)
 
     def _pick(
         self, connection: sa.Connection, campaign_id: int, offer: Offer, room: int, now: float
-    ) -> tuple[Sequence[Picked], Routes]:
-        """Sends and their ESPs. What no ESP may take now, because its mailbox provider blocks it
-        everywhere, holds up nothing that waits behind it."""
+    ) -> tuple[Sequence[Picked], Routes, bool]:
+        """Sends and their ESPs, and whether some are held back: what no ESP may take now, because
+        its mailbox provider blocks it everywhere, holds up nothing that waits behind it."""
         after = self._passed_over(campaign_id, now)
         picked = sends.pick(connection, campaign_id, room, after)
-        routes = self._routes(offer, picked, now)
+        routes, held = self._routes(offer, picked, now), after > 0
         for _ in range(PAGES):
             if not picked or any(routes.chosen):
                 break
-            self._passed[campaign_id] = (picked[-1].id, now + PASSED_SECONDS)
-            size = self._manager.claim_size()
-            picked = sends.pick(connection, campaign_id, size, picked[-1].id)
+            after, held = picked[-1].id, True
+            if not offer.by_chance:  # else the next second brings another chance
+                self._passed[campaign_id] = (after, now + PASSED_SECONDS)
+            picked = sends.pick(connection, campaign_id, self._manager.claim_size(), after)
             routes = self._routes(offer, picked, now)
-        return picked, routes
+        return picked, routes, held
 
     def _passed_over(self, campaign_id: int, now: float) -> int:
         """The last send that is known to wait for its mailbox provider."""
@@ -96,11 +99,6 @@ class Chooser:
             return after
         self._passed.pop(campaign_id, None)
         return 0
-
-    def _comeback(self, campaign_id: int, picked: Sequence[Picked], now: float) -> float | None:
-        if campaign_id in self._passed:
-            return now + (RAMP_RETRY_SECONDS if picked else WAIT_SECONDS)
-        return now + RAMP_RETRY_SECONDS if picked else None
 
     def _canary_rate(
         self, campaign: Brief, offer: Offer, records: Mapping[str, Record], now: float

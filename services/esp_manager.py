@@ -77,6 +77,11 @@ class Offer:
         return self.options[0].esp if plain else None
 
     @property
+    def by_chance(self) -> bool:
+        """Whether an ESP comes back, here or there, and so takes only some of the messages."""
+        return any(option.is_ramping for option in self.options)
+
+    @property
     def comeback(self) -> float:
         """The first moment an ESP without room may have some; infinity = when an operator acts."""
         times = [standing.until for standing in self.standings if standing.until is not None]

@@ -437,7 +437,9 @@ def test_an_open_breaker_probes_and_comes_back(build: Build) -> None:
     assert home.ledger(campaign) == {"accepted": 200}
     with home.db.read() as connection:
         state = performance.read(connection, ["sendgrid"], clock())["sendgrid"].state
-    assert [line["what"] for line in state["log"]] == ["open", "half_open", "ramp"]
+    switches = [line["what"] for line in state["log"]]
+    assert switches[:3] == ["open", "half_open", "ramp"]
+    assert set(switches[3:]) <= {"closed"}
     assert max(esp.batches[-20:]) < 200, "not all at once"
 
 

@@ -34,6 +34,12 @@ class Option:
     probes: int | None = None  #: half-open: so many messages and no others
 
     @property
+    def is_ramping(self) -> bool:
+        """Whether it is considered for some of the messages only, at some mailbox provider."""
+        cells = (cell.breaker.state == breakers.RAMP for cell in self.cells.values())
+        return self.share < 1.0 or any(cells)
+
+    @property
     def is_open_to_all(self) -> bool:
         """Whether it takes whatever fits its room, for every mailbox provider."""
         whole = self.probes is None and self.share >= 1.0
