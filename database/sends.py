@@ -134,7 +134,7 @@ def hand_over(
         return HandedOver(set(ids), 0, 0)
     left = set(connection.execute(_HANDED_OVER_NOW, values).scalars())
     ready = left.intersection(ids)  # one lease covers the batches of several ESPs
-    suppressed = _suppress(connection, lease, values, condition)
+    suppressed = suppress(connection, lease, ids, now)
     released = release(connection, lease, [id_ for id_ in ids if id_ not in ready], now)
     return HandedOver(ready, suppressed, released)
 
@@ -157,18 +157,19 @@ _HANDED_OVER_NOW = sa.text(
 )
 
 
-def _suppress(
-    connection: sa.Connection, lease: Lease, values: dict[str, Any], among_ids: str
-) -> int:
+def suppress(connection: sa.Connection, lease: Lease, ids: Sequence[int], now: float) -> int:
+    """End those of a lease's sends, before their hand-over, whose person may not be mailed any
+    more. Returns how many."""
+    condition, bound = among(connection, ids)
     sql = suppression_sql(connection.dialect.name)
     count = connection.execute(
         sa.text(
             "UPDATE sends SET status = 'suppressed', lease_token = NULL, lease_until = NULL,"
             f" esp = NULL, reason = {sql.words}, updated_at = :now"
-            f" WHERE id {among_ids} AND status = 'sending'"
+            f" WHERE id {condition} AND status = 'sending'"
             f" AND lease_token = :token AND handed_over_at IS NULL AND {sql.condition}"
         ),
-        values,
+        bound | {"token": lease.token, "now": now},
     ).rowcount
     ledger.move(connection, lease.campaign_id, S.SENDING, S.SUPPRESSED, count)
     return count

@@ -7,14 +7,13 @@ that is old or was never told binds nobody: a key may lack the right to ask for 
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from services.policies import clocks
 from services.policies.stored import Stored
 
 #: Between two questions. GetAccount may be called once a second (AWS, "Quotas of the API").
 ASK_EVERY_SECONDS = 300.0
 #: A figure counts for so long; two questions in a row may fail.
 GOOD_SECONDS = 900.0
-#: The clocks of several machines, and looks at one clock, differ by less.
-CLOCKS_DIFFER_SECONDS = 60.0
 #: What was reserved so shortly before a question may have reached the ESP after its answer.
 ON_THE_ROAD_SECONDS = 60.0
 #: Minutes of reservations kept: more than lie within `GOOD_SECONDS`.
@@ -58,7 +57,7 @@ class Figures(Stored):
 def due(known: Figures, now: float) -> bool:
     """Whether to ask. A question of the far future was asked before the clock was set back; of the
     near one, by another process a moment ago."""
-    return not -CLOCKS_DIFFER_SECONDS <= now - known.asked_at < ASK_EVERY_SECONDS
+    return not -clocks.DIFFER_SECONDS <= now - known.asked_at < ASK_EVERY_SECONDS
 
 
 def told(known: Figures, account: Account, asked_at: float, now: float) -> Figures:

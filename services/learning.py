@@ -17,8 +17,7 @@ from services.esp import (
     errors_among,
 )
 from services.esp_state import EspState
-from services.policies import breakers, memory, slices, stalls
-from services.policies import cells as cells_
+from services.policies import breakers, cells, memory, slices, stalls
 from services.policies.cells import Cell
 from services.policies.memory import EspMemory, Heard
 from services.policies.scores import Tally
@@ -149,20 +148,20 @@ class News:
 def informed(state: EspState, news: News, now: float, seed: bytes) -> EspState:
     """After events arrived."""
     known = memory.informed(memory.at(state.memory, now), news.tally, now, seed)
-    cells = dict(state.cells)
-    mean = cells_.esp_mean(known.track, now)
+    here = dict(state.cells)
+    mean = cells.esp_mean(known.track, now)
     for provider, tally in news.by_provider.items():
-        before = cells.get(provider, Cell())
+        before = here.get(provider, Cell())
         after = memory.informed_cell(before, known, tally, now, seed, news.words.get(provider, ""))
-        cells[provider], words = cells_.told(after, mean, now)
+        here[provider], words = cells.told(after, mean, now)
         if after.breaker.state != before.breaker.state:
             state = state.noted(now, after.breaker.state, f"{provider}: {after.breaker.cause}")
         if words and after.breaker.state == breakers.CLOSED:
-            what = "poor" if cells[provider].poor else "fair"
+            what = "poor" if here[provider].poor else "fair"
             state = state.noted(now, what, f"{provider}: {words}")
     heard, fresh = _heard(state, known, news)
     known = memory.heard(known, heard, now, seed)
-    state = replace(state, cells=cells, slices=slices.answered(state.slices, fresh))
+    state = replace(state, cells=here, slices=slices.answered(state.slices, fresh))
     return replace(state.remembering(known, now), alert="" if news.delays else state.alert)
 
 

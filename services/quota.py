@@ -11,12 +11,9 @@ from datetime import UTC, datetime, timedelta
 from database.models import Lane
 from services import account as accounts
 from services.esp_state import EspState
-from services.policies import pace
+from services.policies import clocks, pace
 
 BURST_SECONDS = 1.0
-#: Clocks of several machines differ by less; an arrival time further ahead than any burst and this
-#: was written before the clock was set back, and would hold all mail up until then.
-CLOCK_STEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +111,4 @@ def _burst(rate: float) -> float:
 
 def _arrival(tat: float, rate: float, now: float) -> float:
     """The theoretical arrival time that counts now."""
-    return max(tat, now) if tat <= now + _burst(rate) + CLOCK_STEP_SECONDS else now
+    return max(tat, now) if tat <= now + _burst(rate) + clocks.DIFFER_SECONDS else now

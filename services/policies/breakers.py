@@ -6,7 +6,7 @@ closed -> open (cool-down) -> half_open (counted probes) -> ramp (10, 25, 50 %) 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from services.policies import chance
+from services.policies import chance, clocks
 from services.policies.alarms import Test, level_after
 from services.policies.stored import Stored
 
@@ -17,8 +17,6 @@ RAMP_SECONDS = 60.0
 #: After this long closed an opening counts as the first again.
 FORGIVEN_AFTER_SECONDS = 3600.0
 JITTER = 0.2
-#: The clocks of several machines differ by less.
-CLOCK_STEP_SECONDS = 60.0
 _MOST_DOUBLINGS = 16  #: beyond any cap; a larger power would overflow after days of outage
 
 
@@ -90,7 +88,7 @@ _EVERYTHING = Admission(1.0)
 
 def at(breaker: Breaker, rules: Rules, now: float) -> Breaker:
     """The breaker as time alone changes it."""
-    if breaker.since > now + CLOCK_STEP_SECONDS:
+    if breaker.since > now + clocks.DIFFER_SECONDS:
         breaker = _set_back(breaker, now)
     if breaker.state == CLOSED:
         return breaker

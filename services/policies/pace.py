@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.policies import clocks
 from services.policies.stored import Stored
 
 #: facts 3.2: 0.85 and 1 %/s use 93 % of a capacity that changes; halving uses 75 %.
@@ -9,8 +10,6 @@ CUT = 0.85
 GROWTH_PER_SECOND = 0.01  #: of the highest rate
 SLOWEST = 1.0
 CUT_EVERY_SECONDS = 1.0
-#: The clocks of several machines differ by less.
-CLOCK_STEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Pace(Stored):
 
 def rate(pace: Pace, highest: float, now: float) -> float:
     """Messages per second now; `highest` is what the ESP or the operator allows."""
-    if pace.rate is None or pace.at > now + CLOCK_STEP_SECONDS:  # cut before it was set back
+    if pace.rate is None or pace.at > now + clocks.DIFFER_SECONDS:  # cut before it was set back
         return highest
     grown = pace.rate + GROWTH_PER_SECOND * highest * max(0.0, now - pace.at)
     return min(highest, grown)
