@@ -5,7 +5,8 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,20 +18,6 @@ from database.engine import Database
 from tests.database.restore_scene import Scene, broken
 
 PEOPLE = 3_000
-
-
-@pytest.fixture
-def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(database_url, tmp_path)
-    yield made
-    made.db.dispose()
-
-
-@pytest.fixture
-def on_sqlite(sqlite_url: str, tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(sqlite_url, tmp_path)
-    yield made
-    made.db.dispose()
 
 
 def test_a_backup_taken_while_a_campaign_leaves_keeps_every_promise(
@@ -201,15 +188,30 @@ def test_without_pg_dump_it_says_how_to_get_it(
     scene.db.dispose()
 
 
+def _shown(pid: int) -> bytes:
+    """What everybody may see of a program; nothing for the moment in which it begins."""
+    seen, end = b"", time.monotonic() + 10
+    while b"pg_dump" not in seen and time.monotonic() < end:
+        parts = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
+        seen = b"".join(parts) if all(parts) else b""
+    return seen
+
+
 def test_the_password_reaches_pg_dump_but_neither_its_words_nor_its_environment(
     postgresql_url: str, tmp_path: Path
 ) -> None:
     url = sa.make_url(postgresql_url)
     secret = str(url.password)
-    with pg_tools.dumping(url, "public", tmp_path / "x") as process:
-        seen = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        seen += Path(f"/proc/{process.pid}/environ").read_bytes()
-        pg_tools.check(process)
+    database = Database(postgresql_url)
+    with database.write() as held:
+        held.exec_driver_sql("CREATE TABLE held (id int)")
+    with ExitStack() as lock:  # pg_dump waits for the table, so that it is there to be seen
+        lock.enter_context(database.write()).exec_driver_sql("LOCK TABLE held")
+        with pg_tools.dumping(url, "public", tmp_path / "x") as process:
+            seen = _shown(process.pid)
+            lock.close()
+            pg_tools.check(process)
+    database.dispose()
     assert b"pg_dump" in seen
     assert secret.encode() not in seen
     wrong = url.set(password="wrong:\\one")

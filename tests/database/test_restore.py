@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,27 +19,6 @@ from utils import addresses
 from utils.person import Change
 
 Made = Callable[..., Scene]
-
-
-@pytest.fixture
-def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(database_url, tmp_path)
-    yield made
-    made.db.dispose()
-
-
-@pytest.fixture
-def on_sqlite(sqlite_url: str, tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(sqlite_url, tmp_path)
-    yield made
-    made.db.dispose()
-
-
-@pytest.fixture
-def on_postgresql(postgresql_url: str, tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(postgresql_url, tmp_path)
-    yield made
-    made.db.dispose()
 
 
 # --- campaigns -----------------------------------------------------------------------------------
