@@ -212,9 +212,9 @@ def record_accepted(
 ) -> int:  # fmt: skip
     """Write that `esp` took these (send, message id). A send that an event, or the sweep, moved
     meanwhile keeps its state and only learns its message id. Returns how many moved."""
-    shared = rows[0][1]
-    if all(message_id == shared for _, message_id in rows):  # one id for a whole request
-        moved = _accept_with_one_id(connection, lease, [id_ for id_, _ in rows], shared, now)
+    ids, message_ids = zip(*rows, strict=True)
+    if message_ids.count(message_ids[0]) == len(rows):  # one id for a whole request
+        moved = _accept_with_one_id(connection, lease, ids, message_ids[0], now)
     else:
         values = {"rows": packed(rows), "token": lease.token, "now": now}
         moved = connection.execute(_accept(connection.dialect.name), values).rowcount

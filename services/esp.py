@@ -1,8 +1,10 @@
 """The contract between the house and an ESP: batch in, one outcome per message out, and the events
 that come back. Knows no ESP, no Flask, no SQL."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from database.models import BounceKind, EventKind, Lane
@@ -94,12 +96,18 @@ class Call(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """What became of a batch."""
 
     outcomes: Sequence[Outcome]  #: one for each message, in the batch's order
     calls: Sequence[Call] = ()
+
+    @cached_property
+    def kinds(self) -> Counter[type[Outcome]]:
+        """How many messages there are of each kind of outcome. Asked often, and a look at every
+        message for each question would cost more than to write them down."""
+        return Counter(map(type, self.outcomes))
 
 
 @dataclass(frozen=True, slots=True)

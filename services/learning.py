@@ -65,7 +65,7 @@ def answered(
 
 
 def _accepted(report: Report) -> int:
-    return sum(isinstance(outcome, Accepted) for outcome in report.outcomes)
+    return report.kinds[Accepted]
 
 
 def _remembered(
@@ -84,8 +84,7 @@ def _remembered(
 def _without_idle_probes(known: EspMemory, report: Report) -> EspMemory:
     """A probe of the stall breaker that was not accepted will never be heard of; one that never
     began answers nobody's question."""
-    idle = sum(not isinstance(outcome, Accepted) for outcome in report.outcomes)
-    late = sum(isinstance(outcome, NotTried) for outcome in report.outcomes)
+    idle, late = len(report.outcomes) - _accepted(report), report.kinds[NotTried]
     api, stall = breakers.unprobed(known.api, late), breakers.unprobed(known.stall, idle)
     return replace(known, api=api, stall=stall)
 

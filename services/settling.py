@@ -47,16 +47,24 @@ class Settled:
 def settle(ids: Sequence[int], outcomes: Sequence[Outcome], lane: Lane = Lane.CAMPAIGN) -> Settled:
     """Sort the outcomes of the sends `ids`, which are in the same order."""
     settled = Settled()
+    first = outcomes[0] if outcomes else None
+    if isinstance(first, Accepted) and outcomes.count(first) == len(ids):  # one for all
+        message_id = _clean(first.message_id)
+        settled.accepted = [(id_, message_id) for id_ in ids]
+        return settled
     for id_, outcome in zip(ids, outcomes, strict=True):
         if isinstance(outcome, Accepted):
-            message_id = outcome.message_id
-            settled.accepted.append((id_, message_id and printable(message_id)))
+            settled.accepted.append((id_, _clean(outcome.message_id)))
         elif isinstance(outcome, NotTried):
             settled.not_tried.append(id_)
         else:
             words = f"{type(outcome).__name__.lower()}: {outcome}"
             settled.stopped[target_of(outcome, lane)].append((id_, words))
     return settled
+
+
+def _clean(message_id: str | None) -> str | None:
+    return message_id and printable(message_id)
 
 
 def target_of(error: EspError, lane: Lane = Lane.CAMPAIGN) -> SendStatus:
@@ -76,7 +84,7 @@ def counts(report: Report) -> Counter[str]:
         requests_failed=sum(counts_as_failure(error) for error in errors),
         throttled=sum(isinstance(error, Throttled) for error in errors),
     )
-    for kind, count in Counter(map(type, report.outcomes)).items():
+    for kind, count in report.kinds.items():
         if kind in _COUNTED:
             result[_COUNTED[kind]] = count
     return result
