@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from database import campaigns, progress
 from database import esp_performance as performance
 from database.engine import Database
-from database.models import CampaignStatus, Lane, Phase
+from database.models import CampaignKind, CampaignStatus, Lane, Phase
 from outbound import canary, guard
 from outbound.batches import records_of
 from services.esp_manager import EspManager, Record, Standing
@@ -70,10 +70,11 @@ class CampaignReader:
         self._clock = clock
 
     def get(self, campaign_id: int) -> Overview:
-        """One campaign; NotFound when there is none."""
+        """One campaign; NotFound when there is none. A single mail's hidden one is nobody's to
+        see, as it is nobody's to act on: `/sends/{id}` shows the mail."""
         with self._db.read() as connection:
             row = campaigns.get(connection, campaign_id)
-            if row is None:
+            if row is None or row["kind"] == CampaignKind.TRANSACTIONAL:
                 raise NotFound(f"there is no campaign {campaign_id}")
             return self._overviews(connection, [row])[0]
 

@@ -11,6 +11,7 @@ from flask import Response
 
 from database import campaigns, send_acts
 from database.engine import Database
+from database.models import CampaignKind
 from utils.errors import NotFound
 from web.send_models import SendOut, send_fields
 
@@ -35,7 +36,7 @@ def response(database: Database, campaign_id: int, status: str | None, esp: str 
 def nonce_of(connection: sa.Connection, campaign_id: int) -> str:
     """What a campaign's send ids begin with."""
     campaign = campaigns.brief(connection, campaign_id)
-    if campaign is None:
+    if campaign is None or campaign.kind == CampaignKind.TRANSACTIONAL:
         raise NotFound(f"there is no campaign {campaign_id}")
     return campaign.nonce
 

@@ -90,6 +90,12 @@ def test_the_campaign_behind_a_mail_is_nobodys_to_act_on(
     assert served.home.campaign(campaign) == before
 
 
+@pytest.mark.parametrize("what", ["", "/sends", "/sends?format=csv"])
+def test_the_campaign_behind_a_mail_is_not_shown(served: Served, what: str) -> None:
+    campaign = served.home.post()
+    assert served.api.get(f"/campaigns/{campaign}{what}").status_code == 404
+
+
 @pytest.mark.parametrize(
     "body,field",
     [
