@@ -23,6 +23,8 @@ from services.policies.routes import Ask, Option
 
 OURS = "ours"
 FIRST_FRESH_SEED = 2000
+#: T3: a silence is noticed so many seconds after the deadline of the first message at the latest.
+NOTICED_WITHIN = 10
 WAYS: Mapping[str, Callable[[int], Contender]] = {
     OURS: Ours,
     "static, cost order": lambda _: Static(),
@@ -71,7 +73,10 @@ def _figures(ours: Ours, outcome: Outcome, scene: Scene) -> dict[str, float]:
     return {
         "requests to trip": sum(1 for at, _ in outcome.submissions if at <= first),
         "detected after deadline": tripped - silent.start - deadline,
-        "lost bound": _lost_bound(ours, outcome, silent, deadline, len(silent_trips)),
+        "lost bound": _lost_bound(
+            outcome, silent, min(tripped, silent.start + deadline + NOTICED_WITHIN),
+            len(silent_trips),
+        ),
         "share back hard": _share_back(outcome, calm, hard),
         "share back silent": _share_back(outcome, calm, silent),
         "closed hard": _closed(ours.log, hard),
@@ -82,12 +87,9 @@ def _figures(ours: Ours, outcome: Outcome, scene: Scene) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _lost_bound(
-    ours: Ours, outcome: Outcome, fault: Fault, deadline: float, cycles: int
-) -> float:  # fmt: skip
-    """The most that may be lost: what is sent until the deadline, six more, three a cycle."""
-    hours = outcome.sent[fault.esp][fault.start : fault.start + int(deadline)]
-    return sum(hours) + 6 + 3 * cycles + 3 * max(1.0, sum(hours) / deadline) + len(ours.esps)
+def _lost_bound(outcome: Outcome, fault: Fault, until: float, cycles: int) -> int:
+    """The most that may be lost: what leaves until it can be noticed, and three a cycle."""
+    return sum(outcome.sent[fault.esp][fault.start : int(until) + 1]) + 3 * cycles
 
 
 def _share(outcome: Outcome, esp: str, start: int, end: int) -> float:
@@ -96,10 +98,11 @@ def _share(outcome: Outcome, esp: str, start: int, end: int) -> float:
 
 
 def _share_back(outcome: Outcome, calm: Outcome, fault: Fault) -> float:
-    """Minutes until the ESP has half the share that it has in the same two minutes of the same day
-    without outages: what is usual drifts while it is away."""
+    """Minutes until the ESP has half the share that it has at that time of the same day without
+    outages: what is usual drifts while it is away. The share at a time is that of the minute before
+    and the minute after; of the two minutes before, it would be the share of a minute ago."""
     for now in range(fault.end, fault.end + 60 * MINUTE, 5):
-        span = fault.esp, now - 2 * MINUTE, now
+        span = fault.esp, now - MINUTE, now + MINUTE
         if _share(outcome, *span) >= _share(calm, *span) / 2:
             return (now - fault.end) / MINUTE
     return 60.0
@@ -163,7 +166,7 @@ def gates(days: Sequence[Day]) -> list[Gate]:
 def _fault_gates(days: Sequence[Day]) -> list[Gate]:
     figures = [day.figures for day in days]
     bounds = {
-        "requests to trip": ("T2", 5), "detected after deadline": ("T3", 10),
+        "requests to trip": ("T2", 5), "detected after deadline": ("T3", NOTICED_WITHIN),
         "share back hard": ("T5", 5), "share back silent": ("T5", 12),
         "closed hard": ("T5", 8), "closed silent": ("T5", 14), "sent while open": ("(c)", 0),
     }  # fmt: skip

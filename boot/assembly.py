@@ -142,6 +142,7 @@ def facts(settings: Settings) -> Facts:
         version=VERSION,
         esp_names=tuple(esp.name for esp in by_priority),
         erasure_fingerprint=fingerprint(settings.erasure_key),
+        unheard=settings.unheard,
     )
 
 
@@ -167,6 +168,7 @@ def identity(settings: Settings) -> Identity:
             name for name, esp in settings.esps.items() if esp.configured or settings.is_sandbox
         ),
         blockers=tuple(FieldError(found.name, found.message) for found in settings.not_ready),
+        unheard=settings.unheard,
     )
 
 

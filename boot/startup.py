@@ -142,6 +142,7 @@ def welcome(settings: Settings) -> str:
     else:
         lines.append("Mode: live. Mail is really sent.")
         lines += [f"No campaign can start yet: {blocker}" for blocker in settings.not_ready]
+        lines += [f"warning: {warning}" for warning in settings.unheard.values()]
     lines += [
         f"Address: {address}  (the API: {address}/docs)",
         f'Try: curl -s -H "Authorization: Bearer {settings.key_in_shell}" {address}/esp-status',

@@ -104,6 +104,11 @@ class EspSection(Section):
         """Whether there is a key to send with."""
         raise NotImplementedError
 
+    @property
+    def unheard(self) -> str | None:
+        """The empty setting for want of which no event of this ESP is believed; None = all set."""
+        raise NotImplementedError
+
 
 class Sendgrid(EspSection):
     """SendGrid's account."""
@@ -131,6 +136,11 @@ class Sendgrid(EspSection):
     def configured(self) -> bool:
         """Whether there is a key to send with."""
         return self.api_key is not None
+
+    @property
+    def unheard(self) -> str | None:
+        """The empty setting for want of which no event is believed."""
+        return None if self.webhook_public_keys else "SENDGRID_WEBHOOK_PUBLIC_KEY"
 
 
 class Ses(EspSection):
@@ -203,6 +213,11 @@ class Ses(EspSection):
         keys = self.access_key_id is not None and self.secret_access_key is not None
         return keys or self.enabled == "1"
 
+    @property
+    def unheard(self) -> str | None:
+        """The empty setting for want of which no event is believed."""
+        return None if self.topic_arns else "SES_SNS_TOPIC_ARNS"
+
 
 class Postmark(EspSection):
     """Postmark's server."""
@@ -247,3 +262,8 @@ class Postmark(EspSection):
             (self.webhook_username_previous, self.webhook_password_previous),
         )
         return tuple((name, word) for name, word in pairs if name and word)
+
+    @property
+    def unheard(self) -> str | None:
+        """The empty setting for want of which no event is believed."""
+        return None if self.webhook_username else "POSTMARK_WEBHOOK_USERNAME"

@@ -133,6 +133,16 @@ class Settings(BaseModel):
         return self.is_sandbox or all(is_loopback(esp.reached_at) for esp in used)
 
     @property
+    def unheard(self) -> dict[str, str]:
+        """The ESPs in use whose events cannot be believed, and what to do about it."""
+        return {
+            name: f"nothing of what {esp.title} does with your mail is heard (deliveries, bounces, "
+            f"complaints): set {esp.unheard} and its webhook"
+            for name, esp in self.esps.items()
+            if esp.configured and esp.unheard
+        }
+
+    @property
     def not_ready(self) -> tuple[Problem, ...]:
         """Why a campaign may not go to real people yet; empty when it may, or when none would."""
         return () if self.on_loopback else tuple(rules.blockers(self.service, self.mail))

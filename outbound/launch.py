@@ -7,7 +7,7 @@ and run again.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,6 +72,8 @@ class Identity:
     from_domains: frozenset[str] = frozenset()
     esps: frozenset[str] = frozenset()
     blockers: tuple[FieldError, ...] = ()
+    #: ESPs whose events cannot be believed, and what to do about it.
+    unheard: Mapping[str, str] = field(default_factory=dict)
 
     def signing(self, draft: Draft) -> Draft:
         """The draft with our own sender where it names none."""
@@ -142,7 +144,12 @@ class Launcher:
                 raise Invalid.of("segment", "no active subscriber matches: nobody would get this")
             _refuse_missing(connection, compiled, people)
         row |= {"links": list(compiled.links), **request.columns()}
-        return row, size, [str(warning) for warning in compiled.warnings]
+        return row, size, [*map(str, compiled.warnings), *self._unheard(draft)]
+
+    def _unheard(self, draft: Draft) -> list[str]:
+        """A campaign that nothing is heard of leaves as well, but nobody learns from it."""
+        unheard = self._identity.unheard
+        return [words for name, words in unheard.items() if draft.esp in (None, name)]
 
     def _store(
         self, connection: sa.Connection, row: Mapping[str, Any], size: int,
@@ -249,12 +256,12 @@ def checked(composer: Composer, row: Mapping[str, Any]) -> Compiled:
 def header_problems(draft: Draft) -> list[FieldError]:
     """Contract §4: CR or LF in a campaign's header fields is refused, not mended."""
     problems = []
-    for field in ("subject", "name", "from_name", "from_email", "reply_to"):
-        value = getattr(draft, field) or ""
+    for name in ("subject", "name", "from_name", "from_email", "reply_to"):
+        value = getattr(draft, name) or ""
         if any(char in value for char in "\r\n\0"):
-            problems.append(FieldError(field, "must be one line: CR, LF and NUL are not allowed"))
+            problems.append(FieldError(name, "must be one line: CR, LF and NUL are not allowed"))
         elif len(value) > MAX_HEADER:
-            problems.append(FieldError(field, f"longer than {MAX_HEADER} characters"))
+            problems.append(FieldError(name, f"longer than {MAX_HEADER} characters"))
     if not draft.subject.strip():
         problems.append(FieldError("subject", "must not be empty"))
     if not any((content or "").strip() for content in (draft.html, draft.text)):

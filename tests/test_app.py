@@ -304,6 +304,8 @@ def test_the_welcome_in_live_names_what_is_missing(tmp_path: Path) -> None:
     text = welcome(settings_at(tmp_path, MODE="live", POSTMARK_API_KEY="p1" * 16))
     assert "really sent" in text
     assert "POSTAL_ADDRESS" in text
+    assert "nothing of what Postmark does" in text
+    assert "SendGrid does" not in text
     assert "p1p1" not in text
 
 

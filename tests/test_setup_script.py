@@ -80,9 +80,11 @@ def bare_host(folder: Path, programs: dict[str, str]) -> dict[str, str]:
 def setup(
     checkout: Path, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run it as a person would; `env` is added to the test's own environment."""
+    """Run it as a person would; `env` is added to the test's own environment, whose size of the
+    tests is not handed on."""
+    own = {name: value for name, value in os.environ.items() if name != "EDS_LONG"}
     return subprocess.run(
-        [checkout / "setup.sh", *words], cwd=cwd or checkout, env={**os.environ, **(env or {})},
+        [checkout / "setup.sh", *words], cwd=cwd or checkout, env=own | (env or {}),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 

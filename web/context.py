@@ -35,6 +35,8 @@ class Facts:
     esp_names: tuple[str, ...] = ()
     #: Tells ERASURE_KEY apart from others without telling it.
     erasure_fingerprint: str = ""
+    #: ESPs in use whose events cannot be believed for want of a key, and what to do about it.
+    unheard: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_sandbox(self) -> bool:

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from services.policies.alarms import Test, level_after, poisson_level_after
 from services.policies.stored import Stored
 
-PAUSE_HARD = Test(0.03, 0.08, 10.0)
+#: Above 9.8 a list whose tail turns bad is noticed too late: at 10, five in a hundred of 1,600
+#: campaigns sent 654 messages into it, where 650 are allowed.
+PAUSE_HARD = Test(0.03, 0.08, 9.8)
 WARN_HARD = Test(0.02, 0.06, 9.0)
 PAUSE_COMPLAINT = Test(0.001, 0.003, 8.0)
 WARN_COMPLAINT = Test(0.0005, 0.0015, 7.0)

@@ -122,6 +122,20 @@ def test_mail_from_is_kept_with_an_ascii_domain_and_allows_it() -> None:
     assert found.from_domains == {"xn--bcher-kva.com"}
 
 
+@pytest.mark.parametrize(
+    "given,wanting",
+    [
+        ({}, "POSTMARK_WEBHOOK_USERNAME"),
+        ({"POSTMARK_WEBHOOK_USERNAME": "hook", "POSTMARK_WEBHOOK_PASSWORD": "w1" * 16}, None),
+    ],
+)
+def test_what_an_esp_wants_to_be_heard_is_named(given: dict[str, str], wanting: str | None) -> None:
+    found = live(POSTMARK_API_KEY="p1" * 16, **given)
+    assert found.postmark.unheard == wanting
+    assert (wanting or "") in found.unheard.get("postmark", "")
+    assert ("postmark" in found.unheard) == (wanting is not None)
+
+
 # --- mistakes -----------------------------------------------------------------------------------
 
 MISTAKES = [

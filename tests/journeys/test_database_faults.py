@@ -143,7 +143,7 @@ def test_a_worker_that_freezes_beyond_its_lease_mails_nobody_again(stage: Raise)
         theatre.heal()
         theatre.actors["frozen"] = theatre.actors.pop("worker")
         theatre.start_worker()
-        until(lambda: not theatre.campaign(campaign)["ledger"]["sending"], LEASE + 1 + 5 + 5)
+        until(lambda: not theatre.campaign(campaign)["ledger"]["sending"], LEASE + 1 + 5 + 20)
         account = theatre.campaign(campaign)
         assert account["ledger"]["in_doubt"] == FROZEN
     finally:

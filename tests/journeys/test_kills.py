@@ -53,9 +53,13 @@ def add_people(stage: Stage, count: int) -> None:
 
 
 def launch(stage: Stage) -> int:
+    return int(launched(stage)["campaign_id"])
+
+
+def launched(stage: Stage) -> dict[str, Any]:
     answer = stage.call("POST", "/send-campaign", BODY, Idempotency_Key="once")
     assert answer.status == 202, answer.body
-    return int(answer.body["campaign_id"])
+    return dict(answer.body)
 
 
 def until(done: Callable[[], Any], seconds: float) -> Any:

@@ -1,5 +1,6 @@
 """ESPs are looked after between claims: silence, cool-downs, restarts."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,12 +9,14 @@ import pytest
 from database import esp_performance as performance
 from database import migrate
 from database.engine import Database
+from email_sender import Options
 from outbound import esp_states
 from outbound.esp_watch import EspWatch
 from services.esp import Misconfigured
 from services.esp_state import EspState
 from services.policies import memory, stalls
 from services.policies.memory import Heard
+from services.quota import Limits
 from tests import house
 from tests.house import Clock, House
 
@@ -78,6 +81,39 @@ def test_webhooks_that_were_never_set_up_open_nothing(home: House) -> None:
         watch.tick()
     assert state(home, "sendgrid").memory.stall.state == "closed"
     assert state(home, "sendgrid").slices == ()
+
+
+def test_webhooks_that_are_cut_off_for_an_hour_hold_nothing_up_and_raise_an_alert(
+    database_url: str,
+) -> None:
+    """All ESPs at once: our own door is shut. One campaign goes on minute by minute."""
+    database = Database(database_url)
+    migrate.upgrade(database)
+    equal = dict.fromkeys(house.NAMES, 1)
+    slow = dict.fromkeys(house.NAMES, Limits(None, 1.0))
+    home = house.enter(
+        database, clock=Clock(), limits=slow, priorities=equal, batch_size=20,
+        options=Options(lease_seconds=600.0),
+    )  # fmt: skip
+    home.add_people(3_000)
+    watch, campaign = EspWatch(home.db, home.manager, home.clock), home.launch()
+    left = [3_000]
+    for minute in range(65):
+        home.sender.drain(campaign, seconds=20, patience=0.0)
+        left.append(home.ledger(campaign)["queued"])
+        for _ in range(12):
+            home.clock.forward(5)
+            watch.tick()
+        if minute < 5:
+            for name in house.NAMES:
+                hear(home, name)
+    assert all(after < before for before, after in itertools.pairwise(left))
+    for name in house.NAMES:
+        known = state(home, name)
+        assert known.memory.stall.state == known.memory.api.state == "closed"
+        assert "our own webhook address" in known.alert
+        assert [line["what"] for line in known.log].count("open") == 0
+    database.dispose()
 
 
 def test_a_new_process_forgets_that_events_were_arriving(home: House) -> None:
