@@ -266,4 +266,4 @@ class Postmark(EspSection):
     @property
     def unheard(self) -> str | None:
         """The empty setting for want of which no event is believed."""
-        return None if self.webhook_username else "POSTMARK_WEBHOOK_USERNAME"
+        return None if self.webhook_logins else "POSTMARK_WEBHOOK_USERNAME"

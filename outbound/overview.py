@@ -74,7 +74,7 @@ class CampaignReader:
         see, as it is nobody's to act on: `/sends/{id}` shows the mail."""
         with self._db.read() as connection:
             row = campaigns.get(connection, campaign_id)
-            if row is None or row["kind"] == CampaignKind.TRANSACTIONAL:
+            if row is None or row["kind"] != CampaignKind.CAMPAIGN:
                 raise NotFound(f"there is no campaign {campaign_id}")
             return self._overviews(connection, [row])[0]
 

@@ -36,7 +36,7 @@ def response(database: Database, campaign_id: int, status: str | None, esp: str 
 def nonce_of(connection: sa.Connection, campaign_id: int) -> str:
     """What a campaign's send ids begin with."""
     campaign = campaigns.brief(connection, campaign_id)
-    if campaign is None or campaign.kind == CampaignKind.TRANSACTIONAL:
+    if campaign is None or campaign.kind != CampaignKind.CAMPAIGN:
         raise NotFound(f"there is no campaign {campaign_id}")
     return campaign.nonce
 

@@ -82,9 +82,8 @@ def told(cell: Cell, mean: float, now: float) -> tuple[Cell, str]:
     good, bad = posterior(cell, mean, now)
     here = good / (good + bad)
     if not cell.poor and here < mean - POOR:
-        return replace(
-            cell, poor=True
-        ), f"delivers about {here:.0%} there, it gets less of that mail"
+        words = f"delivers about {here:.0%} there, it gets less of that mail"
+        return replace(cell, poor=True), words
     if cell.poor and here > mean - FAIR:
         return replace(cell, poor=False), f"delivers about {here:.0%} there again"
     return cell, ""

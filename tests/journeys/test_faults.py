@@ -14,6 +14,8 @@ from tests.journeys.rehearsal import Rehearsal, real_esps
 
 PEOPLE = 120
 CERTAIN = ("error_503", "throttle", "bad_key", "quota")
+#: Whether the request was written before the connection broke is a race; both answers are right.
+AT_THE_DOOR = ("refuse", "reset_early")
 #: Faults after which nobody can know, and whether the ESP has the messages.
 DOUBTFUL = {
     "reset": False, "accepted_reset": True,
@@ -74,11 +76,10 @@ def test_what_was_certainly_not_taken_leaves_through_the_others(
 
 
 @pytest.mark.parametrize("esp", house.NAMES)
-@pytest.mark.parametrize("kind", ["refuse", "reset_early"])
+@pytest.mark.parametrize("kind", AT_THE_DOOR)
 def test_a_connection_that_breaks_at_the_door_is_certain_or_in_doubt_but_never_twice(
     home: House, rehearsal: Rehearsal, esp: str, kind: str
 ) -> None:
-    """Whether the request was written before the reset came is a race; both answers are right."""
     rehearsal.fault(esp, kind)
     campaign = drained(home, PEOPLE)
     ledger = home.ledger(campaign)

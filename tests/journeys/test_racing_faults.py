@@ -8,7 +8,7 @@ import pytest
 
 from cli.stage import Stage
 from tests import house
-from tests.journeys.test_faults import CERTAIN, DOUBTFUL
+from tests.journeys.test_faults import AT_THE_DOOR, CERTAIN, DOUBTFUL
 from tests.journeys.test_kills import add_people, copies, launch, settled, stage, until
 
 __all__ = ["stage"]
@@ -20,8 +20,6 @@ SETTINGS = {
     **{f"{esp.upper()}_BATCH_SIZE": "20" for esp in house.NAMES},
     "LEASE_SECONDS": "20",
 }
-#: Whether the request was written before the connection broke is a race.
-AT_THE_DOOR = ("refuse", "reset_early")
 
 
 @pytest.mark.long
