@@ -157,10 +157,7 @@ class _Chosen:
         self, connection: sa.Connection, lease: Lease, picked: Sequence[Picked]
     ) -> list[Claim]:
         """Claim and reserve what has an ESP; the rest stays queued."""
-        now, by_esp = self._now, dict[str, list[Picked]]()
-        for row, esp in zip(picked, self._routes.chosen, strict=True):
-            if esp is not None:
-                by_esp.setdefault(esp, []).append(row)
+        now, by_esp = self._now, self._routes.by_esp(picked)
         for esp, rows in sorted(by_esp.items()):
             sends.take(connection, lease, esp, [row.id for row in rows], now)
             performance.count(connection, esp, {"used": len(rows)}, now)

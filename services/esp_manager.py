@@ -3,7 +3,6 @@
 Knows no ESP by name and no SQL: the states of all ESPs come as arguments and go back as values.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -201,7 +200,7 @@ class EspManager:
         self, records: Mapping[str, Record], routes: Routes, lane: Lane, now: float
     ) -> dict[str, EspState]:
         """The states that change once what was routed is taken out of rates and probes."""
-        counts = Counter(esp for esp in routes.chosen if esp)
+        counts = routes.counts
         spread: dict[str, dict[str, Cell]] = {}
         for (esp, provider), new in routes.spread.items():
             if lane is Lane.CAMPAIGN or esp in counts:
@@ -209,7 +208,7 @@ class EspManager:
                 spread.setdefault(esp, {})[provider] = kept(cell, new)
         return {
             esp: self._reserved(
-                esp, records[esp].state, counts[esp], spread.get(esp, {}), lane, now
+                esp, records[esp].state, counts.get(esp, 0), spread.get(esp, {}), lane, now
             )
             for esp in counts.keys() | spread.keys()
         }

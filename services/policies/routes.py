@@ -1,12 +1,15 @@
 """What `chooser` is asked and answers: the messages, the ESPs that may take them, and for each
 message the ESP and the reason, in numbers and in words."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from services.policies import breakers
 from services.policies.cells import Cell
+
+Item = TypeVar("Item")
 
 PROBE, BEST, SPREAD, FLOORED, ONLY, NOBODY = "probe", "best", "spread", "floor", "only", "nobody"
 
@@ -78,6 +81,22 @@ class Routes:
     def to_one(cls, esp: str, count: int) -> "Routes":
         """Everything to the only ESP there is: nothing to draw, nothing to remember."""
         return cls([esp] * count, [ONLY] * count, [], [-1] * count, {})
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many messages each ESP gets."""
+        return {esp: count for esp, count in Counter(self.chosen).items() if esp is not None}
+
+    def by_esp(self, items: Sequence[Item]) -> Mapping[str, Sequence[Item]]:
+        """`items`, one for each message, by the ESP it goes to; those without one are left out."""
+        counts = self.counts
+        if list(counts.values()) == [len(items)]:  # all to one: a step for each would cost more
+            return dict.fromkeys(counts, items)
+        found = {esp: list[Item]() for esp in counts}
+        for item, esp in zip(items, self.chosen, strict=True):
+            if esp is not None:
+                found[esp].append(item)
+        return found
 
     def why(self, i: int) -> str:
         """One sentence on the message at `i`."""
