@@ -7,6 +7,7 @@ import pytest
 from bench import routing
 from bench.world import oracle, scene
 from bench.world.contenders import Ewma, RoundRobin
+from bench.world.ideal import Ideal, Posterior
 from bench.world.ours import Ours
 from bench.world.run import Player, without
 from bench.world.scene import HOUR, LAG, MINUTE, SILENT, Fault, Scene
@@ -98,6 +99,26 @@ def test_the_simple_ways_lose_more() -> None:
     assert 3 * lost["Ours"] < min(lost["RoundRobin"], lost["Ewma"])
 
 
+def test_a_posterior_learns_from_events_and_forgets() -> None:
+    known = Posterior(0.97)
+    assert known.mean == pytest.approx(0.967, abs=0.002)  # drift costs more than it brings
+    for number in range(400):
+        known.saw(delivered=number % 10 > 0)
+    assert known.mean == pytest.approx(0.91, abs=0.01)
+    for _ in range(12 * 24):
+        known.drifted()
+    assert known.mean == pytest.approx(0.967, abs=0.002)
+
+
+def test_who_knows_the_world_does_better_and_not_much() -> None:
+    day = Scene(3_008, 0.5, 6 * HOUR, faults=())
+    best = oracle.delivered(day)
+    regrets = {
+        type(one): 1 - Player(day, one).play().expected / best for one in (Ours(1), Ideal(1))
+    }
+    assert 0 < regrets[Ideal] < regrets[Ours] < 2 * regrets[Ideal]
+
+
 def test_a_missed_gate_is_said() -> None:
     assert routing.Gate("T1", 0.4, 0.6, 0.5).passed
     assert not routing.Gate("T1", 0.55, 0.6, 0.5).passed
@@ -121,6 +142,10 @@ def test_the_full_size_holds_its_gates() -> None:
     days = routing.run(
         range(routing.FIRST_FRESH_SEED, routing.FIRST_FRESH_SEED + 20), [7.0],
         [routing.OURS, "round robin", "EWMA + 5 %"],
+    )  # fmt: skip
+    days += routing.run(
+        range(routing.FIRST_FRESH_QUIET_SEED, routing.FIRST_FRESH_QUIET_SEED + 20), [0.2],
+        [routing.OURS, routing.IDEAL],
     )  # fmt: skip
     print(routing.shown(days))
     assert all(gate.passed for gate in routing.gates(days))
