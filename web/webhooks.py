@@ -15,9 +15,11 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from database import events
-from services.esp import Esp, WebhookNotConfigured, WebhookRefused, WebhookRequest
+from database.engine import DatabaseUnavailable
+from services.esp import Esp, EspEvent, WebhookNotConfigured, WebhookRefused, WebhookRequest
 from utils.buffer import Buffer
 from utils.errors import NotFound
+from utils.together import Together
 from web.context import House, house
 from web.frame import whole_body
 from web.shapes import Path
@@ -29,6 +31,9 @@ LARGEST = 4_000_000
 LARGEST_UNPACKED = 16_000_000
 #: Refused calls are counted this late, so that a flood of them costs no more than one.
 COUNT_SECONDS = 1.0
+#: Calls that come while others are being written are written together, up to so many events: SNS
+#: and Postmark make a call for each event.
+EVENTS_AT_ONCE = 1_000
 _GZIP = 16 + zlib.MAX_WBITS
 
 blueprint = APIBlueprint("webhooks", __name__, abp_tags=[{"name": "webhooks"}])
@@ -66,8 +71,7 @@ def receive(path: EspPath) -> Response:
     except WebhookNotConfigured:
         log.warning("a webhook call of %s cannot be verified: no key is configured", path.esp)
         raise
-    applied = parts.feedback.apply(told)
-    log.info("webhook of %s: %s", path.esp, applied)
+    _intake(parts)(told)
     return _text("ok\n")
 
 
@@ -105,6 +109,18 @@ def _unpacked(body: bytes) -> bytes:
     if not unpacker.eof:
         raise WebhookRefused("the gzip body is cut off", status=500)
     return whole
+
+
+def _intake(parts: House) -> Together[EspEvent]:
+    found: Together[EspEvent] = parts.extras.setdefault(
+        "intake", Together(lambda told: _apply(parts, told), EVENTS_AT_ONCE, (DatabaseUnavailable,))
+    )
+    return found
+
+
+def _apply(parts: House, told: list[EspEvent]) -> None:
+    applied = parts.feedback.apply(told)
+    log.info("webhooks of %s: %s", ", ".join(sorted({event.esp for event in told})), applied)
 
 
 def _refusals(parts: House) -> Buffer[str]:

@@ -6,18 +6,29 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from boot.serving import THREADS
 from config.esp_config import ESP_FACTS
 from database import events
 from database.engine import DatabaseUnavailable
 from database.models import BounceKind, EventKind, engagement
-from services.esp import Capabilities, Esp, WebhookNotConfigured, WebhookRefused
+from feedback import Applied
+from services.esp import (
+    Capabilities,
+    Esp,
+    EspEvent,
+    WebhookNotConfigured,
+    WebhookRefused,
+    WebhookRequest,
+)
 from services.postmark import Postmark
 from services.sendgrid import SendGrid
 from tests.mailed import LATER, NONCE
@@ -188,3 +199,46 @@ def test_postmark_proves_itself_by_its_login(site: Site) -> None:
     assert answer.status_code == 200
     assert site.mailed.row().status == "complained"
     assert site.mailed.person().status == "complained"
+
+
+def test_calls_that_come_together_are_all_on_disk_and_a_bad_one_spoils_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 threads of the server; the database takes a while, so most wait for their turn."""
+    apply, rounds = site.house.feedback.apply, []
+
+    def slow(told: list[EspEvent]) -> Applied:
+        rounds.append(len(told))
+        time.sleep(0.05)
+        if any(event.key == "bad" for event in told):
+            raise ValueError("an event that we cannot bear")
+        return Applied._make(apply(told))
+
+    monkeypatch.setattr(site.house.feedback, "apply", slow)
+    monkeypatch.setattr(site.house, "esps", {"sendgrid": ByBody(site), "ses": site.esp})
+
+    def post(number: int) -> int:
+        answer = site.app.test_client().post("/webhooks/sendgrid", data=str(number).encode())
+        return answer.status_code
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        statuses = list(pool.map(post, range(-1, 40)))
+    assert statuses == [500] + [200] * 40
+    assert len(rounds) < 30
+    with site.house.db.read() as connection:
+        kept = connection.execute(sa.select(sa.func.count()).select_from(engagement)).scalar_one()
+    assert kept == 40
+    assert {site.mailed.row(number).status for number in range(4)} == {"delivered"}
+    site.mailed.check_ledger()
+
+
+class ByBody:
+    """An ESP whose call names the send; -1 is the bad one."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def read_webhook(self, call: WebhookRequest) -> list[EspEvent]:
+        number = int(call.body)
+        key = "bad" if number < 0 else f"delivered-{number}"
+        return [self._site.mailed.event(EventKind.DELIVERED, max(0, number) % 4, key=key)]
