@@ -146,7 +146,7 @@ class News:
 
 def informed(state: EspState, news: News, now: float, seed: bytes) -> EspState:
     """After events arrived."""
-    known = memory.informed(memory.at(state.memory, now), news.tally, now, seed)
+    known = memory.informed(memory.at(state.memory, now), news.tally, now, seed, state.cells)
     here = dict(state.cells)
     mean = cells.esp_mean(known.track, now)
     for provider, tally in news.by_provider.items():

@@ -152,7 +152,7 @@ class Ours:
         delivered = Counter(event.provider for event in events if event.delivered)
         block = Counter(event.provider for event in events if not event.delivered)
         tally = Tally(delivered=delivered.total(), block=block.total())
-        after = memory.informed(known.memory, tally, now, known.seed)
+        after = memory.informed(known.memory, tally, now, known.seed, known.cells)
         for provider in dict.fromkeys(event.provider for event in events):
             part = Tally(delivered=delivered[provider], block=block[provider])
             known.cells[provider] = memory.informed_cell(

@@ -1,11 +1,13 @@
 """One ESP at one mailbox provider: how sure it delivers there, and whether that broke down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.policies import beliefs, breakers
 from services.policies.alarms import Test, level_after
 from services.policies.beliefs import Belief, Prior, Track
 from services.policies.breakers import Breaker
+from services.policies.mailbox_providers import OTHER
 from services.policies.stored import Stored
 
 #: Effective outcomes a cell remembers, and an ESP over all its cells.
@@ -87,6 +89,18 @@ def told(cell: Cell, mean: float, now: float) -> tuple[Cell, str]:
     if cell.poor and here > mean - FAIR:
         return replace(cell, poor=False), f"delivers about {here:.0%} there again"
     return cell, ""
+
+
+def elsewhere(cells: Mapping[str, Cell], now: float) -> Belief:
+    """An ESP's deliveries and blocks without those at the mailbox provider that blocks most of its
+    mail: what one of them thinks of it is its cell's matter, not that of all its mail. `OTHER` are
+    many."""
+    known = {provider: cell.track.faded(now, CELL_CAP) for provider, cell in cells.items()}
+    named = known.keys() - {OTHER}
+    if named:
+        del known[max(named, key=lambda provider: known[provider].bad)]
+    good, bad = (sum(getattr(one, side) for one in known.values()) for side in ("good", "bad"))
+    return Belief(good, bad, now)
 
 
 def _test(cell: Cell, mean: float, now: float) -> Test:

@@ -4,7 +4,7 @@ asked, it answers, its events arrive, mail is due. The order of a batch's life, 
 Each function takes the memory and returns it changed; `switches` says in words what changed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from services.policies.beliefs import Track
 from services.policies.breakers import Admission, Breaker
 from services.policies.cells import Cell
 from services.policies.pace import Pace
-from services.policies.scores import Evidence, Tally
+from services.policies.scores import Evidence, Grade, Tally
 from services.policies.stalls import Due, Watch
 from services.policies.stored import Stored
 
@@ -117,12 +117,14 @@ def answered(
     )
 
 
-def informed(memory: EspMemory, tally: Tally, now: float, seed: bytes) -> EspMemory:
-    """After events arrived: `tally` counts messages."""
+def informed(
+    memory: EspMemory, tally: Tally, now: float, seed: bytes, here: Mapping[str, Cell]
+) -> EspMemory:
+    """After events arrived: `tally` counts messages; `here` are the cells before them."""
     evidence = memory.evidence.after(tally, now)
     track = memory.track.after(tally.delivered, tally.block, now, cells.ESP_CAP)
     reputation = memory.reputation
-    if reputation.state != breakers.OPEN and (cause := _disrepute(evidence, now)):
+    if reputation.state != breakers.OPEN and (cause := _disrepute(evidence, here, now)):
         reputation = breakers.tripped(reputation, breakers.REPUTATION, now, seed, cause)
     return EspMemory(
         evidence, track, memory.api, memory.stall, reputation, memory.watch, memory.pace
@@ -223,11 +225,14 @@ def _breakers(memory: EspMemory) -> tuple[tuple[str, Breaker], ...]:
     return (("api", memory.api), ("stall", memory.stall), ("reputation", memory.reputation))
 
 
-def _disrepute(evidence: Evidence, now: float) -> str:
+def _disrepute(evidence: Evidence, here: Mapping[str, Cell], now: float) -> str:
     """Why campaigns should leave this ESP alone; empty when they need not."""
     if evidence.messages < REPUTATION_MESSAGES:
         return ""
     score = scores.mail_score(evidence, now)
+    if score < QUARANTINE_SCORE and here:
+        others = replace(evidence, deliver=Grade(cells.elsewhere(here, now)))
+        score = max(score, scores.mail_score(others, now))
     if score < QUARANTINE_SCORE:
         return f"the reputation of its mail fell to {score:.0f}"
     hard, complaint = evidence.bounce.belief, evidence.complaint.belief

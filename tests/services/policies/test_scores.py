@@ -5,7 +5,7 @@ from statistics import quantiles
 
 import pytest
 
-from services.policies import memory, scores
+from services.policies import cells, memory, scores
 from services.policies.memory import EspMemory
 from services.policies.scores import Evidence, Tally
 
@@ -71,7 +71,7 @@ def test_clean_mail_brings_the_score_back() -> None:
 
 
 def test_two_failures_of_a_newborn_are_no_quarantine() -> None:
-    after = memory.informed(EspMemory(), Tally(block=2), NOW, b"x")
+    after = memory.informed(EspMemory(), Tally(block=2), NOW, b"x", {})
     assert after.reputation.state == "closed"
 
 
@@ -87,7 +87,7 @@ def test_two_failures_of_a_newborn_are_no_quarantine() -> None:
 def test_a_ruined_reputation_stops_campaigns_but_not_passwords(tally: Tally, why: str) -> None:
     after = EspMemory()
     while after.reputation.state == "closed":
-        after = memory.informed(after, tally, NOW, b"x")
+        after = memory.informed(after, tally, NOW, b"x", {})
         assert after.evidence.messages < 20_000
     assert after.evidence.messages >= 200
     assert why in memory.why_not(after)
@@ -95,19 +95,51 @@ def test_a_ruined_reputation_stops_campaigns_but_not_passwords(tally: Tally, why
     assert memory.admission(after, NOW, bulk=False).share == 1.0
     later = memory.at(after, after.reputation.until)
     assert later.reputation.state == "ramp"
-    again = memory.informed(later, Tally(delivered=1), after.reputation.until, b"x")
+    again = memory.informed(later, Tally(delivered=1), after.reputation.until, b"x", {})
     assert again.reputation.state == "ramp"
+
+
+def blocking(provider: str, spread: dict[str, float]) -> EspMemory:
+    """An ESP of which `provider` blocks 70 %, and the others so much as `spread` says, once 3,000
+    events came in lots of 60."""
+    known, here = EspMemory(), dict[str, cells.Cell]()
+    for _ in range(50):
+        parts = {name: _split(20, share) for name, share in ({provider: 0.7} | spread).items()}
+        whole = Tally(
+            delivered=sum(part.delivered for part in parts.values()),
+            block=sum(part.block for part in parts.values()),
+        )
+        known = memory.informed(known, whole, NOW, b"x", here)
+        for name, part in parts.items():
+            before = here.get(name, cells.Cell())
+            here[name] = memory.informed_cell(before, known, part, NOW, b"x")
+    return known
+
+
+def _split(count: int, blocked: float) -> Tally:
+    return Tally(delivered=count - round(count * blocked), block=round(count * blocked))
+
+
+def test_one_mailbox_provider_that_blocks_ruins_no_reputation() -> None:
+    assert blocking("microsoft", {"gmail": 0.0, "yahoo": 0.05}).reputation.state == "closed"
+    assert blocking("microsoft", {}).reputation.state == "closed"  # its cell's matter
+
+
+def test_several_that_block_do() -> None:
+    assert blocking("microsoft", {"gmail": 0.3, "yahoo": 0.3}).reputation.state == "open"
+    assert blocking("other", {}).reputation.state == "open"  # these are many
+    assert blocking("other", {"gmail": 0.0}).reputation.state == "open"
 
 
 def test_deferrals_and_failing_requests_alone_never_quarantine() -> None:
     bad = Tally(requests_failed=500, accepted=500, deferred=400, delivered=500)
-    after = memory.informed(EspMemory(), bad, NOW, b"x")
+    after = memory.informed(EspMemory(), bad, NOW, b"x", {})
     assert after.reputation.state == "closed"
     assert scores.band(after.evidence, NOW) == ("restricted", 0.5)
 
 
 def test_the_state_survives_json() -> None:
-    after = memory.informed(EspMemory(), Tally(delivered=150, block=1), NOW, b"x")
+    after = memory.informed(EspMemory(), Tally(delivered=150, block=1), NOW, b"x", {})
     after = memory.heard(after, memory.Heard([3.0, 9.0]), NOW, b"x")
     assert EspMemory.from_json(after.to_json()) == after
     assert EspMemory.from_json({"from_the_future": 1}) == EspMemory()
