@@ -44,14 +44,14 @@ def settings(speed: float, since: float) -> dict[str, str]:
               help="How many times as fast as a real day.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Who gets mail where, and the dice of the faults.")  # fmt: skip
-@click.option("--messages", type=click.IntRange(100, 200_000),
-              help=f"In the whole day [default: {RATE:g} in a real second].")  # fmt: skip
+@click.option("--rate", type=click.FloatRange(5, 400), default=RATE, show_default=True,
+              help="Messages in a real second.")  # fmt: skip
 @click.option("--short", is_flag=True, help="Shorter faults: does everything work?")
 @click.option("--folder", type=click.Path(path_type=Path),
               help="Where logs and databases are kept [default: a new one].")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 def drill(
-    speed: float, seed: int, messages: int | None, short: bool, folder: Path | None, as_json: bool
+    speed: float, seed: int, rate: float, short: bool, folder: Path | None, as_json: bool
 ) -> None:
     """Rehearse a bad day: hard outage, silent outage, slump, brown-out, webhook delay.
 
@@ -62,15 +62,15 @@ def drill(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     script = SHORT if short else FULL
     real = script.day().seconds / speed
-    sizes = waves(round(messages or RATE * real), real)
+    campaigns = waves(rate, real)
     since = time.time()
     stage = Stage(folder or Path(tempfile.mkdtemp(prefix="email-drill-")), settings(speed, since))
     say = Narrator(time.monotonic(), quiet=as_json)
     try:
         say(f"Starting simulator, service and worker; everything is in {stage.folder}")
         stage.start()
-        say(f"The day begins; {sum(sizes)} messages in {real:.0f} real seconds at most")
-        shown = Player(stage, speed, since, seed, say).play(script.day(), sizes)
+        say(f"The day begins; {sum(campaigns.sizes)} messages in {real:.0f} real seconds at most")
+        shown = Player(stage, speed, since, seed, say).play(script.day(), campaigns)
         played = account(stage, shown, speed, say)
     except StageError as error:
         raise click.ClickException(f"the drill could not go on: {error}") from None

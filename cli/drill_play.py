@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cli.drill_day import LAG, Day, Fault
-from cli.drill_stream import Stream, people
+from cli.drill_stream import Stream, Waves, people
 from cli.drill_watch import Watch, opening
 from cli.stage import Stage, StageError
 
@@ -51,11 +51,11 @@ class Player:
     def _of_house(self, at: float) -> float:
         return at - (self.since + (self.began - self.since) * self.speed)
 
-    def play(self, day: Day, sizes: list[int]) -> Performance:
-        """The whole day; `sizes` are those of its campaigns."""
+    def play(self, day: Day, campaigns: Waves) -> Performance:
+        """The whole day."""
         delays = [seconds / self.speed for seconds in EVENT_SECONDS]
         self._asked("PATCH", "/_webhooks", {"latency": delays})
-        stream = Stream(self.stage, people(sizes, self.seed))
+        stream = Stream(self.stage, people(campaigns.sizes, self.seed), campaigns.every)
         self.began = time.time()
         stream.start()
         try:

@@ -6,12 +6,15 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cli.drill_day import DOMAINS
 from cli.stage import Stage, StageError
 
-#: Real seconds from one campaign to the next.
+#: Real seconds from one campaign to the next, and the most messages a second that so many campaigns
+#: may carry: a campaign costs more than its messages.
 WAVE_SECONDS = 0.2
+BUSY = 80.0
 #: The list grows as the day goes on: the people of so many campaigns are imported at a time.
 WAVES_AT_ONCE = 50
 HTML = (
@@ -20,10 +23,18 @@ HTML = (
 )
 
 
-def waves(messages: int, seconds: float) -> list[int]:
-    """How many messages each campaign has, evenly over so many real seconds."""
-    count = max(1, round(seconds / WAVE_SECONDS))
-    return [messages * (n + 1) // count - messages * n // count for n in range(count)]
+class Waves(NamedTuple):
+    """The campaigns of a day."""
+
+    every: float  #: real seconds from one to the next
+    sizes: list[int]
+
+
+def waves(rate: float, seconds: float) -> Waves:
+    """So many messages a second, evenly over so many real seconds."""
+    every = WAVE_SECONDS * max(1.0, rate / BUSY)
+    count, messages = max(1, round(seconds / every)), round(rate * seconds)
+    return Waves(every, [messages * (n + 1) // count - messages * n // count for n in range(count)])
 
 
 def people(sizes: list[int], seed: int) -> list[list[str]]:
@@ -51,6 +62,7 @@ class Stream:
 
     stage: Stage
     rows: list[list[str]]  #: of people, by campaign
+    every: float  #: real seconds from one campaign to the next
     problem: str = ""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -69,7 +81,7 @@ class Stream:
     def _run(self) -> None:
         began = time.monotonic()
         for wave, rows in enumerate(self.rows):
-            pause = began + wave * WAVE_SECONDS - time.monotonic()
+            pause = began + wave * self.every - time.monotonic()
             if self._stopping.wait(max(0.0, pause)):
                 return
             try:

@@ -64,7 +64,8 @@ class Chooser:
             if not fits:
                 return [], until
             room = min(room, fits)
-        picked, routes, held = self._pick(connection, lease.campaign_id, offer, room, now)
+        page = room if slow else self._manager.claim_size()
+        picked, routes, held = self._pick(connection, lease.campaign_id, offer, room, page, now)
         choice = _Chosen(self._manager, routes, records, Lane.CAMPAIGN, now)
         claims = choice.claim(connection, lease, picked)
         if slow:
@@ -75,10 +76,12 @@ class Chooser:
         return [], now + (RAMP_RETRY_SECONDS if offer.by_chance else WAIT_SECONDS)
 
     def _pick(
-        self, connection: sa.Connection, campaign_id: int, offer: Offer, room: int, now: float
-    ) -> tuple[Sequence[Picked], Routes, bool]:
+        self, connection: sa.Connection, campaign_id: int, offer: Offer, room: int, page: int,
+        now: float,
+    ) -> tuple[Sequence[Picked], Routes, bool]:  # fmt: skip
         """Sends and their ESPs, and whether some are held back: what no ESP may take now, because
-        its mailbox provider blocks it everywhere, holds up nothing that waits behind it."""
+        its mailbox provider blocks it everywhere, holds up nothing that waits behind it. That is
+        looked for in pages of so many."""
         after = self._passed_over(campaign_id, now)
         picked = sends.pick(connection, campaign_id, room, after)
         routes, held = self._routes(offer, picked, now), after > 0
@@ -88,7 +91,7 @@ class Chooser:
             after, held = picked[-1].id, True
             if not offer.by_chance:  # else the next second brings another chance
                 self._passed[campaign_id] = (after, now + PASSED_SECONDS)
-            picked = sends.pick(connection, campaign_id, self._manager.claim_size(), after)
+            picked = sends.pick(connection, campaign_id, page, after)
             routes = self._routes(offer, picked, now)
         return picked, routes, held
 

@@ -265,7 +265,7 @@ def _stopped(name: str, state: EspState, lane: Lane, now: float) -> Standing | N
         return Standing(name, 0, f"paused: {state.paused}", state.paused_until)
     if state.suspended:
         return Standing(name, 0, f"suspended by the ESP: {state.suspended}")
-    if state.throttled_until > now:
+    if state.throttled_at <= now < state.throttled_until:
         return Standing(name, 0, f"throttled: {state.throttled_why}", state.throttled_until)
     return None
 

@@ -39,7 +39,8 @@ class EspState(Stored):
     #: Theoretical arrival times of the rate limiter (GCRA), Unix seconds.
     tat: float = 0.0
     tat_campaign: float = 0.0
-    throttled_until: float = 0.0
+    throttled_at: float = 0.0
+    throttled_until: float = 0.0  #: counts from `throttled_at` on: a clock may be set back
     throttled_why: str = ""
     suspended: str = ""  #: the ESP's own words; lifted by an operator (contract promise 7)
     paused: str = ""  #: an operator's reason

@@ -117,11 +117,12 @@ def _throttled(state: EspState, error: Throttled, now: float, highest: float | N
         state = replace(state, memory=memory.throttled(state.memory, highest, now))
     pause = error.retry_after or (QUOTA_RECHECK_SECONDS if error.quota_spent else THROTTLE_SECONDS)
     until = now + pause
-    if until <= state.throttled_until:
+    is_throttled = state.throttled_at <= now < state.throttled_until
+    if is_throttled and until <= state.throttled_until:
         return state
-    if state.throttled_until < now:
+    if not is_throttled:
         state = state.noted(now, "throttled", f"{_words(error)} (for {pause:.0f} s)")
-    return replace(state, throttled_until=until, throttled_why=_words(error))
+    return replace(state, throttled_at=now, throttled_until=until, throttled_why=_words(error))
 
 
 def _words(error: EspError | None) -> str:

@@ -87,7 +87,7 @@ def test_its_settings_are_good_settings() -> None:
     assert {esp.priority for esp in made.esps.values()} == {1}
 
 
-@pytest.mark.parametrize("words", [["--speed", "0"], ["--speed", "500"], ["--messages", "1"]])
+@pytest.mark.parametrize("words", [["--speed", "0"], ["--speed", "500"], ["--rate", "1"]])
 def test_what_cannot_be_played_is_refused_before_anything_starts(words: list[str]) -> None:
     result = CliRunner().invoke(drill, words)
     assert result.exit_code == 2

@@ -237,9 +237,16 @@ def test_a_slump_is_noticed_by_where_the_mail_goes() -> None:
 
 
 def test_campaigns_share_the_messages_evenly() -> None:
-    sizes = waves(1003, 10.0)
-    assert sum(sizes) == 1003
+    every, sizes = waves(50.3, 20.0)
+    assert sum(sizes) == 1006
     assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) * every == pytest.approx(20.0)
+
+
+def test_many_messages_go_in_larger_campaigns_not_in_more() -> None:
+    (seldom, larger), (_, usual) = waves(200, 100.0), waves(80, 100.0)
+    assert (len(larger), len(usual)) == (200, 500)
+    assert (sum(larger), seldom) == (20_000, 0.5)
 
 
 def test_the_same_seed_makes_the_same_list_of_people_at_every_domain() -> None:

@@ -11,7 +11,9 @@ from database.engine import Database
 from outbound import canary, esp_states
 from outbound.overview import CampaignReader, Overview
 from services.esp_state import EspState
-from services.policies import memory, stalls
+from services.policies import breakers, memory, stalls
+from services.policies.breakers import Breaker
+from services.policies.cells import Cell
 from services.policies.memory import Heard
 from services.quota import Limits
 from tests import house
@@ -78,6 +80,21 @@ def test_two_workers_share_one_allowance(home: House) -> None:
             worker.sender.step(campaign)
         home.clock.forward(1)
     assert len(home.esps["sendgrid"].taken) <= 6 * RATE * 0.1 + 1
+
+
+def test_what_lies_behind_blocked_mail_leaves_no_faster(home: House) -> None:
+    hear(home)
+    home.add_people(2 * int(RATE), domain="gmail.com")
+    home.add_people(canary.LARGE, first=2 * int(RATE), domain="example.com")
+    now = home.clock()
+    shut = Cell(breaker=Breaker(breakers.OPEN, since=now, until=now + 3600, cause="blocked"))
+    home.db.transact(
+        lambda c: esp_states.change(
+            c, "sendgrid", lambda state: replace(state, cells={"gmail": shut}), now
+        )
+    )
+    campaign = home.launch(esp="sendgrid")
+    assert 300 <= sent_in(home, campaign, 10) <= 11 * RATE * 0.1 + 1
 
 
 @pytest.mark.parametrize("people", [canary.LARGE - 1, 200])

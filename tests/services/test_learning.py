@@ -115,6 +115,14 @@ def test_a_429_slows_it_down_and_a_spent_quota_does_not() -> None:
     assert after(EspState(), told(Throttled("slower"))).memory.pace.rate is None, "of what?"
 
 
+def test_a_429_pauses_no_longer_because_the_clock_was_set_back() -> None:
+    state = after(EspState(), told(Throttled("slower", retry_after=3)))
+    assert state.throttled_at == NOW
+    again = after(state, told(Throttled("slower", retry_after=2)), NOW - 3600)
+    assert again.throttled_until == NOW - 3598
+    assert [line["what"] for line in again.log] == ["throttled", "throttled"]
+
+
 def test_accepted_mail_waits_to_be_heard_of_unless_its_time_is_judged_already() -> None:
     state = after(EspState(), told(None, 7))
     assert [one.total for one in state.slices] == [7]
