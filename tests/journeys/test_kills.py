@@ -82,8 +82,13 @@ def settled(campaign: dict[str, Any]) -> bool:
 
 
 def test_kills_at_random_moments(stage: Callable[..., Stage], long: bool) -> None:
-    people, kills = 5_000, (100 if long else 10)
     theatre = stage(**{f"{esp}_RATE_PER_SECOND": "150" for esp in ("SENDGRID", "SES", "POSTMARK")})
+    survive_kills(theatre, 5_000, 100 if long else 10)
+
+
+def survive_kills(theatre: Stage, people: int, kills: int) -> None:
+    """Kill worker, and now and then the web, at random moments of a campaign, and another one if
+    that is over; then let it end."""
     chance = random.Random(20261124)
     theatre.start_simulator()
     theatre.start_web()

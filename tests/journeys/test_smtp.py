@@ -1,7 +1,8 @@
 """A campaign through Amazon SES over SMTP: whatever breaks, nobody gets it twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,9 @@ from tests import house
 from tests.house import House
 from tests.journeys.rehearsal import Rehearsal, real_esps
 from tests.journeys.test_faults import CERTAIN, DOUBTFUL, drained
-from tests.journeys.test_kills import add_people, copies, settled, until
+from tests.journeys.test_kills import add_people, copies, settled, stage, survive_kills, until
+
+__all__ = ["stage"]
 
 PEOPLE = 60
 
@@ -82,20 +85,32 @@ def test_what_is_ambiguous_stays_in_doubt_and_nobody_gets_two(
     assert len(taken) == (len(doubts) if DOUBTFUL[kind] else 0)
 
 
+def test_kills_in_the_middle_of_smtp_dialogues(stage: Callable[..., Stage], long: bool) -> None:
+    theatre = stage(
+        SES_TRANSPORT="smtp", SES_RATE_PER_SECOND="300", SENDGRID_RATE_PER_SECOND="20",
+        POSTMARK_RATE_PER_SECOND="20",
+    )  # fmt: skip
+    survive_kills(theatre, 2_000 if long else 800, 30 if long else 1)
+    assert any("MIME-Version" in one["headers"] for one in of_ses(theatre)), "SES got it by SMTP"
+
+
+def of_ses(theatre: Stage) -> list[dict[str, Any]]:
+    return list(theatre.simulator("GET", "/_messages?limit=1&esp=ses").body["items"])
+
+
 def test_a_campaign_leaves_by_smtp_and_is_told_of(tmp_path: Path) -> None:
     """Real processes: the worker finds the simulator's SMTP port, SNS tells what became of it."""
-    stage = Stage(tmp_path / "stage", {"SES_TRANSPORT": "smtp", "SES_DAILY_LIMIT": "none"})
+    theatre = Stage(tmp_path / "stage", {"SES_TRANSPORT": "smtp", "SES_DAILY_LIMIT": "none"})
     try:
-        stage.start()
-        add_people(stage, 200)
+        theatre.start()
+        add_people(theatre, 200)
         body = {"subject": "Hello {{ name }}", "html": "<p>Hi {{ name }}</p>", "esp": "ses"}
-        answer = stage.call("POST", "/send-campaign", body)
+        answer = theatre.call("POST", "/send-campaign", body)
         assert answer.status == 202, answer.body
         campaign = int(answer.body["campaign_id"])
-        until(lambda: settled(stage.campaign(campaign)), 60)
-        until(lambda: stage.campaign(campaign)["ledger"]["delivered"] == 200, 60)
-        assert max(copies(stage).values()) == 1
-        shown = stage.simulator("GET", "/_messages?limit=1&esp=ses").body["items"][0]
-        assert "MIME-Version" in shown["headers"], "it came by SMTP"
+        until(lambda: settled(theatre.campaign(campaign)), 60)
+        until(lambda: theatre.campaign(campaign)["ledger"]["delivered"] == 200, 60)
+        assert max(copies(theatre).values()) == 1
+        assert "MIME-Version" in of_ses(theatre)[0]["headers"], "it came by SMTP"
     finally:
-        stage.close()
+        theatre.close()
