@@ -122,15 +122,15 @@ class EspControl:
 
     def resume(self, name: str, *, by: str, reason: str = "") -> None:
         """Let an ESP take mail again, whether an operator, the ESP itself or a breaker had stopped
-        it; what was open is probed at once."""
+        it; what was open is probed at once. A spent quota that was raised counts at once, too."""
 
         def resumed(state: EspState, now: float) -> EspState:
-            lifted = _what_stops(state)
+            lifted = _what_stops(state, now)
             if not lifted:
                 return state
             state = replace(
                 state, paused="", paused_until=None, paused_by="", paused_lane="", suspended="",
-                memory=memory.hurried(state.memory, now), back_off_until=0.0,
+                memory=memory.hurried(state.memory, now), back_off_until=0.0, throttled_until=0.0,
                 cells=learning.hurried_cells(state, now),
             )  # fmt: skip
             why = f"{lifted} lifted by {by}" + (f": {reason}" if reason else "")
@@ -187,14 +187,16 @@ class EspControl:
         )  # fmt: skip
 
 
-def _what_stops(state: EspState) -> str:
+def _what_stops(state: EspState, now: float) -> str:
     if state.suspended:
         return "suspension"
     if state.paused:
         return "pause"
     away = memory.tightest(state.memory)[0] in (breakers.OPEN, breakers.HALF_OPEN)
     shut = any(cell.breaker.state == breakers.OPEN for cell in state.cells.values())
-    return "cool-down" if away or shut else ""
+    if away or shut:
+        return "cool-down"
+    return "pause after 429" if state.throttled_at <= now < state.throttled_until else ""
 
 
 def _shut_cells(state: EspState, now: float) -> list[ShutCell]:

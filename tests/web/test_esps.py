@@ -7,7 +7,7 @@ import pytest
 from database import migrate
 from database.engine import Database
 from database.events import note_heard
-from services.esp import Misconfigured, Suspended
+from services.esp import Misconfigured, Suspended, Throttled
 from services.quota import Limits
 from tests import house as homes
 from tests.served import READ, Caller, app_of, house_of
@@ -128,6 +128,18 @@ def test_resume_lifts_a_suspension_with_a_line_that_names_the_actor(served: Serv
     assert answer.json["eligible"] is True
     line = served.api.get("/esps/sendgrid/log").json["items"][0]
     assert line["why"] == "suspension lifted by ops: they wrote it is over"
+
+
+def test_resume_ends_the_wait_for_a_quota_that_was_raised(served: Served) -> None:
+    spent = Throttled("no credits left", quota_spent=True)
+    served.home.esps["sendgrid"].answers = [homes.all_get(spent)]
+    served.home.drain(served.home.launch(esp="sendgrid"), seconds=0.5)
+    assert served.esp("sendgrid")["why_not"] == "throttled: no credits left"
+
+    assert served.api.post("/esps/sendgrid/resume").json["eligible"] is True
+
+    line = served.api.get("/esps/sendgrid/log").json["items"][0]
+    assert line["why"] == "pause after 429 lifted by ops"
 
 
 def test_an_operator_changes_how_an_esp_is_used_while_everything_runs(served: Served) -> None:
