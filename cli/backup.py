@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,18 @@ def backup(file: Path | None, force: bool, as_json: bool) -> None:
     except BackupFailed as error:
         raise _stopped(error) from error
     click.echo(json.dumps(_numbers(taken)) if as_json else _told_of(taken))
+
+
+@contextmanager
+def needing_a_copy() -> Iterator[None]:
+    """Says what to do when the copy that is kept before a change cannot be made."""
+    try:
+        yield
+    except BackupFailed as error:
+        raise click.ClickException(
+            f"nothing was changed, because no copy could be kept: {error} "
+            "(--no-copy goes on without one)"
+        ) from error
 
 
 def usual_target(db: Database, now: float) -> Path:

@@ -1,15 +1,12 @@
 """`db`: bring the schema forward or back, and say where it is."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 from flask.cli import with_appcontext
 
-from cli.backup import FOLDER
+from cli.backup import FOLDER, needing_a_copy
 from database import migrate
-from database.backup import BackupFailed
 from web.context import house
 
 
@@ -26,7 +23,7 @@ def upgrade(no_copy: bool) -> None:
     it, of PostgreSQL in data/backups."""
     database = house().db
     before = migrate.current(database)
-    with _needing_a_copy():
+    with needing_a_copy():
         copy = migrate.upgrade(database, keep_copy=not no_copy, folder=FOLDER)
     after = migrate.current(database)
     if before == after:
@@ -44,22 +41,11 @@ def upgrade(no_copy: bool) -> None:
 def downgrade(revision: str, no_copy: bool) -> None:
     """Go back one step, or to REVISION (`base`: to nothing). A copy is kept, as by `upgrade`."""
     database = house().db
-    with _needing_a_copy():
+    with needing_a_copy():
         copy = migrate.downgrade(database, revision, keep_copy=not no_copy, folder=FOLDER)
     click.echo(f"The schema is at {migrate.current(database) or 'nothing'}.")
     if copy is not None:
         click.echo(f"A copy of the former database is {copy}")
-
-
-@contextmanager
-def _needing_a_copy() -> Iterator[None]:
-    try:
-        yield
-    except BackupFailed as error:
-        raise click.ClickException(
-            f"nothing was changed, because no copy could be kept: {error} "
-            "(--no-copy goes on without one)"
-        ) from error
 
 
 @db.command()

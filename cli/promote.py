@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from cli.backup import FOLDER, needing_a_copy
 from cli.heartbeat import beats
 from database import migrate
 from database.engine import Database
@@ -22,11 +23,13 @@ SANDBOX_NAME, LIVE_NAME = "sandbox.db", "email.db"
     help=f"The SQLite file to make; the sandbox's own stays as it is. Without it {SANDBOX_NAME} "
     f"becomes {LIVE_NAME} beside it, and any other database is changed in place.",
 )  # fmt: skip
+@click.option("--no-copy", is_flag=True, help="Keep no copy of what is changed in place.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="The numbers as one JSON object.")
 @with_appcontext
-def promote_sandbox(target: Path | None, yes: bool, as_json: bool) -> None:
-    """Keep people and consent; drop simulated campaigns, sends, events and their outcomes."""
+def promote_sandbox(target: Path | None, no_copy: bool, yes: bool, as_json: bool) -> None:
+    """Keep people and consent; drop simulated campaigns, sends, events and their outcomes. A copy
+    is kept of what is changed in place, as by `db upgrade`."""
     parts = house()
     _must_be_quiet(parts)
     target = target or _usual_target(parts.db)
@@ -35,8 +38,11 @@ def promote_sandbox(target: Path | None, yes: bool, as_json: bool) -> None:
     where = str(target or parts.db.url.render_as_string(hide_password=True))
     if not yes:
         click.confirm(_question(where, copied=target is not None), abort=True, err=True)
+    with needing_a_copy():
+        copy = None if no_copy or target else migrate.copy_of(parts.db, FOLDER)
     done = _promote(parts, target)
-    click.echo(json.dumps({"database": where, **done.numbers()}) if as_json else _told(done, where))
+    told = {"database": where, "copy": copy and str(copy), **done.numbers()}
+    click.echo(json.dumps(told) if as_json else _told(done, where, copy))
 
 
 def _must_be_quiet(parts: House) -> None:
@@ -68,17 +74,17 @@ def _promote(parts: House, target: Path | None) -> Promoted:
     try:
         if target is not None:
             return promote_copy(parts.db, target, names, now)
-        migrate.copy_of(parts.db)
         return parts.db.transact(lambda connection: promote(connection, names, now))
     except NotASandbox as error:
         raise click.ClickException(str(error)) from error
 
 
-def _told(done: Promoted, where: str) -> str:
+def _told(done: Promoted, where: str, copy: Path | None) -> str:
+    kept = f"\nA copy of the former database is {copy}" if copy else ""
     return (
         f"Kept: {done.people:,} people with their consent, {done.restored:,} of them back where "
         "they were before a simulated bounce or complaint.\n"
         f"Dropped: {done.campaigns:,} campaigns, {done.sends:,} sends, {done.events:,} events, "
         f"{done.strangers:,} people whom only the simulation had named, and what was known of each "
-        f"ESP.\nThe database: {where}. Set MODE=live to use it."
+        f"ESP.\nThe database: {where}. Set MODE=live to use it.{kept}"
     )

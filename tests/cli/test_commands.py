@@ -110,7 +110,10 @@ def test_a_sandbox_file_becomes_a_live_one_beside_it(tmp_path: Path) -> None:
     terminal.db.dispose()
 
 
-def test_any_other_database_is_changed_in_place_after_a_question(terminal: Terminal) -> None:
+def test_any_other_database_is_changed_in_place_after_a_question(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # copies of PostgreSQL go to data/backups
     terminal.home.launch()
     refused = terminal.run(promote_sandbox, answer="n\n")
     done = terminal.run(promote_sandbox, answer="y\n")
@@ -119,6 +122,12 @@ def test_any_other_database_is_changed_in_place_after_a_question(terminal: Termi
     assert done.exit_code == 0, done.output
     assert "Kept: 5 people" in done.output
     assert "Dropped: 1 campaigns, 5 sends" in done.output
+    copy = Path(done.output.strip().rpartition("A copy of the former database is ")[2])
+    assert copy.stat().st_size > 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+    again = json.loads(terminal.run(promote_sandbox, "--yes", "--no-copy", "--json").output)
+    assert (again["copy"], again["people"]) == (None, 5)
 
 
 def test_nothing_is_promoted_while_a_worker_beats(sqlite_url: str) -> None:
