@@ -163,7 +163,7 @@ def _times_below(told: Report) -> str:
     own = told.ours.regret(told.oracle)
     if not own:
         return "the house missed nothing"
-    names = ("round robin", "static, mean of the orders")
+    names = ("round robin", "greedy ratio", "static, mean of the orders")
     words = [f"{way.regret(told.oracle) / own:.1f} times below {way.name}"
              for way in told.others if way.name in names]  # fmt: skip
     return f"the house's regret is {', '.join(words)}"

@@ -119,6 +119,15 @@ def test_our_own_account_goes_by_where_the_mail_went() -> None:
     assert by_name["static, mean of the orders"].vanished == pytest.approx(100 / 3)
 
 
+def test_greedy_leaves_who_refuses_or_blocks_and_stays_with_who_is_silent() -> None:
+    refusing = Day([Fault(HARD, "", "sendgrid", 0, 50, refused=1.0)], 100)
+    assert sums.greedy(refusing, mail(0, 100)).delivered == pytest.approx(100)
+    silent = Day([Fault(SILENT, "", "sendgrid", 0, 50, vanished=1.0)], 100)
+    assert sums.greedy(silent, mail(0, 100)).vanished == pytest.approx(50)
+    blocking = Day([Fault(SLUMP, "", "sendgrid", 0, 100, blocked=0.5)], 100)
+    assert sums.greedy(blocking, mail(0, 100)).blocked == pytest.approx(0.5)
+
+
 def test_without_mail_there_is_no_regret() -> None:
     assert sums.ours(DAY, []).regret(sums.oracle(DAY, [])) == 0.0
 
