@@ -48,6 +48,7 @@ from web import (
     metrics,
     openapi,
     sandbox,
+    segments,
     send_email,
     sends,
     subscribers,
@@ -59,7 +60,7 @@ from web.context import House
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
     campaigns.blueprint, send_email.blueprint, sends.blueprint, subscribers.blueprint,
-    esps.blueprint, health.blueprint,
+    segments.blueprint, esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

@@ -91,6 +91,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
             "learner": learner,
             "mailboxes": mailboxes,
             "esp_watch": EspWatch(db, manager, clock),
+            "segments": saved_segments(),
         },
     )
     return house, work

@@ -10,6 +10,7 @@ from cli.backup import backup, restore
 from cli.db import db
 from cli.openapi import openapi
 from cli.promote import promote_sandbox
+from cli.segments import segment
 from cli.send import send
 from cli.settings import settings
 from cli.simulator import simulator
@@ -19,7 +20,8 @@ from cli.worker import worker
 from database.engine import DatabaseUnavailable
 
 COMMANDS: tuple[click.Command, ...] = (
-    backup, db, openapi, promote_sandbox, restore, send, settings, simulator, verify, worker,
+    backup, db, openapi, promote_sandbox, restore, segment, send, settings, simulator, verify,
+    worker,
 )  # fmt: skip
 
 
