@@ -5,12 +5,12 @@ bounces or complaints that are clearly too many, long before a rate over the who
 """
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from database import campaigns
+from database import campaigns, ledger
 from database import esp_performance as performance
 from database.events import OWN
 from database.models import BounceKind, CampaignStatus, EventKind, Lane
@@ -20,9 +20,11 @@ from services.policies.guard import Guard, News
 
 log = logging.getLogger(__name__)
 
-#: An ESP that tells of bounces alone would make every campaign look bad: it is listened to once it
-#: has told of so many deliveries (facts: armed by feedback).
+#: An ESP that tells of bounces alone would make every campaign look bad in tests over deliveries:
+#: it is heard there once it has told of so many (facts: armed by feedback), until then by `untold`.
 ARMED_BY_DELIVERIES = 50
+#: States of sends that an ESP has taken.
+_TAKEN = ("accepted", "delivered", "bounced", "complained")
 
 
 def watch(connection: sa.Connection, new: Iterable[Met], now: float) -> None:
@@ -31,12 +33,25 @@ def watch(connection: sa.Connection, new: Iterable[Met], now: float) -> None:
     if not told:
         return
     armed = _armed(connection, {esp for _, esp in told}, now)
-    sums: dict[int, Counter[str]] = {}
+    heard: dict[int, Counter[str]] = defaultdict(Counter)
+    unproven: dict[int, Counter[str]] = defaultdict(Counter)
     for (campaign_id, esp), counts in told.items():
-        if esp in armed:
-            sums.setdefault(campaign_id, Counter()).update(counts)
-    for campaign_id in sorted(sums):
-        _judge(connection, campaign_id, News(**sums[campaign_id]), now)
+        (heard if esp in armed else unproven)[campaign_id].update(counts)
+    # All guards, then campaigns, as everywhere: transactions must not wait for each other in turn.
+    guards = {
+        campaign_id: Guard.from_json(
+            performance.lock_state(connection, performance.GUARD, str(campaign_id), now)
+        )
+        for campaign_id in sorted(heard.keys() | unproven.keys())
+    }
+    if unproven:
+        ledger.settle(connection)
+    for campaign_id, before in guards.items():
+        after = policy.after(before, News(**heard[campaign_id]), now)
+        if campaign_id in unproven:
+            untold, taken = News(**unproven[campaign_id]), _taken(connection, campaign_id)
+            after = policy.untold(after, untold, taken)
+        _act(connection, campaign_id, before, after, now)
 
 
 def _news(new: Iterable[Met]) -> dict[tuple[int, str], Counter[str]]:
@@ -70,10 +85,9 @@ def _armed(connection: sa.Connection, esps: set[str], now: float) -> set[str]:
     }
 
 
-def _judge(connection: sa.Connection, campaign_id: int, news: News, now: float) -> None:
-    kept = performance.lock_state(connection, performance.GUARD, str(campaign_id), now)
-    before = Guard.from_json(kept)
-    after = policy.after(before, news, now)
+def _act(
+    connection: sa.Connection, campaign_id: int, before: Guard, after: Guard, now: float
+) -> None:
     performance.put_state(connection, performance.GUARD, str(campaign_id), after.to_json(), now)
     if after.verdict == before.verdict:
         return
@@ -86,3 +100,9 @@ def _judge(connection: sa.Connection, campaign_id: int, news: News, now: float) 
         only_from=(CampaignStatus.SENDING,),
     ):  # fmt: skip
         log.error("campaign %s %s", campaign_id, reason)
+
+
+def _taken(connection: sa.Connection, campaign_id: int) -> int:
+    """How many of the campaign's messages ESPs have taken, by counters that are settled."""
+    counts = performance.by_esp(connection, campaign_id).values()
+    return sum(states[state] for states in counts for state in _TAKEN)

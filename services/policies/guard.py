@@ -5,7 +5,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from services.policies import beliefs, scores
 from services.policies.alarms import Test, level_after, poisson_level_after
+from services.policies.beliefs import Belief, Prior
+from services.policies.memory import COMPLAINT_LIMIT, COMPLAINT_MESSAGES, HARD_LIMIT
 from services.policies.stored import Stored
 
 #: Above 9.8 a list whose tail turns bad is noticed too late: at 10, five in a hundred of 1,600
@@ -42,6 +45,11 @@ class Guard(Stored):
     deliveries: int = 0
     hard: int = 0
     complaints: int = 0
+    #: Of these, until a person let the campaign go on; only `untold` asks.
+    hard_forgiven: int = 0
+    complaints_forgiven: int = 0
+    taken: int = 0  #: messages that ESPs had taken when `untold` looked last
+    taken_forgiven: int = 0
 
 
 class News(NamedTuple):
@@ -76,6 +84,35 @@ def after(
     return _judged(guard, margin)
 
 
+def untold(guard: Guard, news: News, taken: int) -> Guard:
+    """With news of an ESP that has told of no deliveries: it may be new, or tell of bounces alone.
+    What the ESPs have `taken` of the campaign and did not bounce counts as delivered, on its way or
+    not, and only a rate over the whole is judged: 95 % sure to be beyond what ruins an ESP."""
+    guard = replace(
+        guard, deliveries=guard.deliveries + news.delivered, hard=guard.hard + news.hard,
+        complaints=guard.complaints + news.complained, taken=taken,
+    )  # fmt: skip
+    sent = taken - guard.taken_forgiven
+    hard = guard.hard - guard.hard_forgiven
+    complaints = guard.complaints - guard.complaints_forgiven
+    cause = ""
+    if _surely(hard, sent, scores.BOUNCE.prior) > HARD_LIMIT:
+        cause = f"{hard} hard bounces of {sent} messages"
+    elif sent >= COMPLAINT_MESSAGES and (
+        _surely(complaints, sent, scores.COMPLAINT.prior) > COMPLAINT_LIMIT
+    ):
+        cause = f"{complaints} complaints about {sent} messages"
+    if not cause or guard.verdict == PAUSE:
+        return guard
+    return replace(guard, verdict=PAUSE, cause=cause)
+
+
+def _surely(bad: int, sent: int, prior: Prior) -> float:
+    """The rate that is 95 % sure to be exceeded."""
+    belief = Belief(max(0, sent - bad), bad)
+    return beliefs.bad_rate_bound(belief, prior, -beliefs.Z95)
+
+
 def _judged(guard: Guard, margin: float) -> Guard:
     bounced = f"{guard.hard} hard bounces of {guard.deliveries + guard.hard} messages"
     complained = f"{guard.complaints} complaints about {guard.deliveries} deliveries"
@@ -98,7 +135,8 @@ def resumed(guard: Guard) -> Guard:
     """A person lets it go on: the tests begin anew, the counts stay."""
     return replace(
         guard, verdict=GO, cause="", hard_pause=0.0, hard_warn=0.0,
-        complaint_pause=0.0, complaint_warn=0.0,
+        complaint_pause=0.0, complaint_warn=0.0, hard_forgiven=guard.hard,
+        complaints_forgiven=guard.complaints, taken_forgiven=guard.taken,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -88,13 +89,56 @@ def test_a_single_mail_leaves_no_row(mailed: Mailed) -> None:
     assert mailed.campaign()["status"] == "sending"
 
 
-def test_an_esp_that_tells_of_bounces_alone_proves_nothing(database_url: str) -> None:
-    mailed = Mailed(database_url, 60)
-    mailed.accept()
-    for number in range(60):
-        mailed.feedback.apply([outcome(mailed, number, hard=True)])
-    assert mailed.campaign()["status"] == "sending"
-    mailed.db.dispose()
+@pytest.fixture
+def unheard(database_url: str) -> Iterator[Mailed]:
+    """The ESP has told of no delivery yet: it is new, or never does."""
+    made = Mailed(database_url, PEOPLE)
+    made.accept()
+    yield made
+    made.db.dispose()
+
+
+def test_an_esp_that_tells_of_bounces_alone_stops_no_healthy_campaign(unheard: Mailed) -> None:
+    for number in range(int(PEOPLE * 0.03)):
+        unheard.feedback.apply([outcome(unheard, number, hard=True)])
+    assert unheard.campaign()["status"] == "sending"
+    with unheard.db.read() as connection:
+        guard = of(connection, unheard.id)
+    assert guard is not None
+    assert (guard.hard, guard.taken) == (21, PEOPLE)
+
+
+def test_a_list_that_does_nothing_but_bounce_is_stopped_before_anything_was_delivered(
+    unheard: Mailed,
+) -> None:
+    told = 0
+    while unheard.campaign()["status"] == "sending":
+        unheard.feedback.apply([outcome(unheard, told, hard=True)])
+        told += 1
+    assert 35 < told < 70  # of 700 that the ESP took
+    row = unheard.campaign()
+    assert row["status_reason"].startswith(
+        f"stopped by the guard: {told} hard bounces of {PEOPLE} messages"
+    )
+    unheard.check_ledger()
+    unheard.check_promises()
+
+
+def test_whoever_resumes_it_is_asked_again_only_by_new_evidence(unheard: Mailed) -> None:
+    unheard.feedback.apply([outcome(unheard, number, hard=True) for number in range(70)])
+    control = CampaignControl(unheard.db, wake=lambda _: None, clock=lambda: LATER)
+    control.resume(unheard.id, by="test")
+    unheard.feedback.apply([outcome(unheard, number, hard=True) for number in range(70, 74)])
+    assert unheard.campaign()["status"] == "sending"
+
+
+def test_news_of_both_kinds_come_in_one_call(unheard: Mailed) -> None:
+    with unheard.db.write() as connection:
+        performance.count(connection, "ses", {"delivered": 50}, LATER)
+    told = [outcome(unheard, number, hard=True) for number in range(60)]
+    mixed = [replace(one, esp="ses") if n % 2 else one for n, one in enumerate(told)]
+    unheard.feedback.apply(mixed)
+    assert unheard.campaign()["status"] == "paused"
 
 
 def test_whoever_resumes_begins_the_tests_anew(mailed: Mailed) -> None:

@@ -97,6 +97,27 @@ def test_a_warning_comes_before_the_pause_and_a_pause_never_falls_back() -> None
     assert guard.after(state, News(delivered=10_000), 0.0).verdict == PAUSE
 
 
+@pytest.mark.parametrize(
+    "hard,complaints,taken,verdict",
+    [
+        (10, 0, 10, PAUSE),
+        (1, 0, 1, "go"),
+        (30, 0, 1_000, "go"),
+        (90, 0, 1_000, PAUSE),
+        (0, 60, 1_000, "go"),
+        (0, 60, 2_000, PAUSE),
+        (0, 6, 2_000, "go"),
+    ],
+)
+def test_without_deliveries_only_a_rate_over_the_whole_is_judged(
+    hard: int, complaints: int, taken: int, verdict: str
+) -> None:
+    state = guard.untold(Guard(), News(hard=hard, complained=complaints), taken)
+    assert state.verdict == verdict
+    again = guard.untold(guard.resumed(state), News(hard=1), taken + 30)
+    assert again.verdict == "go"
+
+
 def test_a_part_of_a_campaign_needs_more_evidence() -> None:
     news = News(hard=11)
     assert guard.after(Guard(), News(hard=11), 0.0).verdict == PAUSE
