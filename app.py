@@ -41,6 +41,7 @@ from web import (
     auth,
     campaigns,
     consent,
+    drafts,
     errors,
     esps,
     frame,
@@ -58,8 +59,8 @@ from web.context import House
 
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
-    campaigns.blueprint, send_email.blueprint, sends.blueprint, subscribers.blueprint,
-    esps.blueprint, health.blueprint,
+    campaigns.blueprint, drafts.blueprint, send_email.blueprint, sends.blueprint,
+    subscribers.blueprint, esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

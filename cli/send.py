@@ -10,7 +10,8 @@ import click
 from flask.cli import with_appcontext
 
 from cli.heartbeat import beats
-from outbound.launch import Draft, Launched, NotReady
+from outbound.draft import Draft, NotReady
+from outbound.launch import Launched
 from outbound.overview import CampaignReader, Overview
 from utils.errors import Conflict, Invalid
 from web.campaign_models import campaign_out

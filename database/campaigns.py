@@ -90,14 +90,16 @@ def set_idempotency_answer(
 
 def move(
     connection: sa.Connection, campaign_id: int, target: C, *, reason: str = "",
-    only_from: Sequence[C] | None = None, **values: Any,
+    only_from: Sequence[C] | None = None, nonce: str | None = None, **values: Any,
 ) -> bool:  # fmt: skip
-    """Change a campaign's state if it may change so; False = someone was first or it may not."""
+    """Change a campaign's state if it may change so; False = someone was first or it may not.
+    With a `nonce` only as long as nobody has edited it: every edit gives a new one."""
     sources = [s for s in sources_of(target) if only_from is None or s in only_from]
+    unedited = [] if nonce is None else [_t.c.nonce == nonce]
     files = _NO_FILES if target is C.CANCELLED else {}
     changed = connection.execute(
         _t.update()
-        .where(_t.c.id == campaign_id, _t.c.status.in_(sources))
+        .where(_t.c.id == campaign_id, _t.c.status.in_(sources), *unedited)
         .values(status=target, status_reason=reason, **values, **files)
     ).rowcount
     return changed == 1

@@ -34,9 +34,13 @@ class CampaignControl:
     def __init__(
         self, database: Database, *, wake: Callable[[int], None],
         clock: Callable[[], float] = time.time,
+        resume_unlaunched: Callable[[int, str], bool] = lambda _id, _why: False,
     ) -> None:  # fmt: skip
-        """`wake` tells the work engine that a campaign has something to do; it may be lost."""
+        """`wake` tells the work engine that a campaign has something to do; it may be lost.
+        `resume_unlaunched` is asked first: a campaign that was paused before its launch must be
+        launched (`Scheduler.resume`)."""
         self._db = database
+        self._resume_unlaunched = resume_unlaunched
         self._wake = wake
         self._clock = clock
 
@@ -47,9 +51,12 @@ class CampaignControl:
 
     def resume(self, campaign_id: int, *, by: str = "operator") -> None:
         """Go on where it stopped; touches no recipient's row."""
+        why = f"resumed by {by}"
+        if self._resume_unlaunched(campaign_id, why):
+            return
 
         def resume(connection: sa.Connection) -> None:
-            self._move_in(connection, campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
+            self._move_in(connection, campaign_id, C.SENDING, why, (C.PAUSED,))
             guard.forget_alarm(connection, campaign_id, self._clock())
 
         self._db.transact(resume)

@@ -18,16 +18,10 @@ from database.transactional import Recipient
 from mail.compiled import Compiled
 from mail.people import Person, RenderError
 from outbound import attachments
+from outbound.checks import checked, header_problems, lacking_problems, sender_problems
 from outbound.composer import Composer
+from outbound.draft import Draft, Identity
 from outbound.idempotency import Request, fingerprint, first_answer, free, once
-from outbound.launch import (
-    Draft,
-    Identity,
-    checked,
-    header_problems,
-    refuse_lacking,
-    sender_problems,
-)
 from utils.addresses import Address, BadAddress, parse
 from utils.attributes import BadValue
 from utils.attributes import attributes as checked_attributes
@@ -200,10 +194,9 @@ def _own(mail: Mail, now: float) -> list[FieldError]:
 def _check_rendering(compiled: Compiled, to: str, variables: Mapping[str, Any]) -> None:
     """The message is made once now, so that whatever is wrong with it is told and not found."""
     missing = compiled.missing(Person(to, "", dict(variables)))
-    refuse_lacking(
-        compiled,
-        {name: f"`{name}` is not in variables (or give it a default)" for name in missing},
-    )
+    words = {name: f"`{name}` is not in variables (or give it a default)" for name in missing}
+    if words:
+        raise Invalid(lacking_problems(compiled, words))
     try:
         message = compiled.render((0, to, "", to, dict(variables)))
     except RenderError as error:

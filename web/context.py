@@ -11,6 +11,7 @@ from email_sender import EmailSender
 from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.control import CampaignControl
+from outbound.drafts import Drafts
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.transactional import Mailer
@@ -55,6 +56,7 @@ class House:
     manager: EspManager
     sender: EmailSender
     launcher: Launcher
+    drafts: Drafts
     mailer: Mailer
     lane: TransactionalLane
     control: CampaignControl

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from database import migrate
 from database.engine import Database
 from database.models import subscribers
-from outbound.launch import NotReady
+from outbound.draft import NotReady
 from services.esp import InDoubt, Rejected
 from services.quota import Limits
 from tests import house as homes
