@@ -48,6 +48,7 @@ from web import (
     health,
     metrics,
     openapi,
+    previews,
     sandbox,
     send_email,
     sends,
@@ -59,8 +60,8 @@ from web.context import House
 
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
-    campaigns.blueprint, drafts.blueprint, send_email.blueprint, sends.blueprint,
-    subscribers.blueprint, esps.blueprint, health.blueprint,
+    campaigns.blueprint, drafts.blueprint, previews.blueprint, send_email.blueprint,
+    sends.blueprint, subscribers.blueprint, esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

@@ -26,6 +26,7 @@ from outbound.esp_watch import EspWatch
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.mailboxes import Mailboxes
+from outbound.preview import Previewer
 from outbound.reconcile import Reconciler
 from outbound.schedule import Scheduler
 from outbound.transactional import Mailer
@@ -84,6 +85,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         sender=sender,
         launcher=Launcher(db, examiner, wake=work.wake, clock=clock),
         drafts=Drafts(db, examiner, clock),
+        previewer=Previewer(db, examiner),
         mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
         lane=lane,
         control=CampaignControl(

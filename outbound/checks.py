@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from database import audience, building
 from database.engine import Database
 from database.models import CampaignKind
+from database.segment_sql import Condition
 from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
@@ -36,6 +37,7 @@ class Examined:
     size: int  #: of its audience
     problems: list[FieldError]
     warnings: list[str]
+    has_audience: bool = True  #: its segment can be asked for
 
 
 class Examiner:
@@ -58,17 +60,29 @@ class Examiner:
 
     def examine(self, draft: Draft, *, campaign_id: int = 0) -> Examined:
         """Everything that takes time, without a write lock."""
-        now, signed = self._clock(), self._identity.signing(draft)
+        found = self.compile(draft, campaign_id=campaign_id)
+        if not found.has_audience:
+            return found
+        size, lacking = self._audience(found.row, found.compiled)
+        return replace(found, size=size, problems=[*found.problems, *lacking])
+
+    def compile(self, draft: Draft, *, campaign_id: int = 0) -> Examined:
+        """The same without asking for its audience."""
+        signed = self._identity.signing(draft)
         problems = [*header_problems(signed), *sender_problems(self._identity, signed)]
         rule, topic, wrong = self._segment(draft.segment)
         row = self._row(signed, rule, topic, campaign_id)
         compiled, mistakes = compiled_or_not(self._composer, row, signed)
-        size, lacking = (0, []) if wrong else self._audience(row, compiled, now)
         warnings = [str(warning) for warning in compiled.warnings] if compiled else []
         return Examined(
-            row | {"links": list(compiled.links) if compiled else []}, compiled, size,
-            [*problems, *wrong, *mistakes, *lacking], [*warnings, *self._identity.warnings(draft)],
+            row | {"links": list(compiled.links) if compiled else []}, compiled, 0,
+            [*problems, *wrong, *mistakes], [*warnings, *self._identity.warnings(draft)],
+            has_audience=not wrong,
         )  # fmt: skip
+
+    def people(self, row: Mapping[str, Any]) -> Condition | None:
+        """Whom an examined campaign means; None = everybody."""
+        return building.people_of(row, self._clock(), sqlite=self._db.is_sqlite)
 
     def _row(self, signed: Draft, rule: Any, topic: str | None, campaign_id: int) -> dict[str, Any]:
         return {
@@ -91,10 +105,10 @@ class Examiner:
         return rule, topic, []
 
     def _audience(
-        self, row: Mapping[str, Any], compiled: Compiled | None, now: float
+        self, row: Mapping[str, Any], compiled: Compiled | None
     ) -> tuple[int, list[FieldError]]:
         """How many it would reach; a variable that one of them lacks, without excuse, stops it."""
-        people = building.people_of(row, now, sqlite=self._db.is_sqlite)
+        people = self.people(row)
         names = compiled.required_variables() if compiled else ()
         with self._db.read() as connection:
             size = audience.count(connection, people)

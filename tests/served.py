@@ -7,9 +7,10 @@ from flask.testing import FlaskClient
 from feedback import Feedback
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.preview import Previewer
 from tests import house as homes
 from utils.signing import Signer
-from web import auth, campaigns, drafts, errors, esps, frame, openapi, send_email, sends
+from web import auth, campaigns, drafts, errors, esps, frame, openapi, previews, send_email, sends
 from web.context import Facts, House
 from web.keyring import KeyRing
 
@@ -25,7 +26,8 @@ def house_of(home: homes.House, *, mode: str = "sandbox", heartbeat: float | Non
         settings=Facts(mode, "https://a.example", None, 1_000_000, (), "0", NAMES),
         keyring=KeyRing([("ops", "full", FULL), ("watcher", "read", READ)]),
         db=home.db, esps=home.esps, manager=home.manager, sender=home.sender,
-        launcher=home.launcher, drafts=home.drafts, mailer=home.mailer, lane=home.lane,
+        launcher=home.launcher, drafts=home.drafts,
+        previewer=Previewer(home.db, home.launcher._examiner), mailer=home.mailer, lane=home.lane,
         control=home.control, lists=lists,
         urls=Urls("https://a.example", signers["tracking"], signers["consent"]), signers=signers,
         wake=home.woken.append, heartbeat_age=lambda: heartbeat, clock=home.clock,
@@ -41,7 +43,7 @@ def app_of(parts: House) -> openapi.Api:
     auth.install(app)
     frame.install_body_checks(app)
     errors.install(app)
-    for part in (campaigns, drafts, send_email, sends, esps):
+    for part in (campaigns, drafts, previews, send_email, sends, esps):
         app.register_api(part.blueprint)
     return app
 

@@ -72,7 +72,8 @@ class CampaignIn(Body):
     def draft(self) -> Draft:
         """The request in the words of the core."""
         at = None if self.scheduled_at is None else self.scheduled_at.timestamp()
-        return Draft(**self.model_dump() | {"scheduled_at": at})
+        own = self.model_dump(include=set(CampaignIn.model_fields))
+        return Draft(**own | {"scheduled_at": at})
 
 
 class KeyHeader(Path):

@@ -14,6 +14,7 @@ from outbound.control import CampaignControl
 from outbound.drafts import Drafts
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
+from outbound.preview import Previewer
 from outbound.transactional import Mailer
 from services.esp import Esp
 from services.esp_manager import EspManager
@@ -57,6 +58,7 @@ class House:
     sender: EmailSender
     launcher: Launcher
     drafts: Drafts
+    previewer: Previewer
     mailer: Mailer
     lane: TransactionalLane
     control: CampaignControl

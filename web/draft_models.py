@@ -1,11 +1,12 @@
 """The shapes of campaigns that are being written. Decides nothing."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic import Field
 
-from outbound.draft import draft_of
+from outbound.draft import Draft, draft_of
 from outbound.overview import Overview
 from utils.errors import FieldError
 from web.campaign_models import CampaignIn, CampaignOut, Line, campaign_out
@@ -19,7 +20,11 @@ class DraftIn(CampaignIn):
 
     def changes(self) -> dict[str, Any]:
         """The fields that the request names; null goes back to what is usual."""
-        return {name: getattr(self.draft(), name) for name in self.model_fields_set}
+        return {
+            f.name: getattr(self.draft(), f.name)
+            for f in fields(Draft)
+            if f.name in self.model_fields_set
+        }
 
 
 class CampaignDetailsOut(CampaignOut):
