@@ -30,6 +30,7 @@ from outbound.preview import Previewer
 from outbound.reconcile import Reconciler
 from outbound.schedule import Scheduler
 from outbound.transactional import Mailer
+from outbound.trial import Tester
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp
 from services.esp_manager import EspManager, Policy
@@ -86,6 +87,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         launcher=Launcher(db, examiner, wake=work.wake, clock=clock),
         drafts=Drafts(db, examiner, clock),
         previewer=Previewer(db, examiner),
+        tester=Tester(db, composer, examiner, lists.alias, wake=lane.wake, clock=clock),
         mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
         lane=lane,
         control=CampaignControl(

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from database import ledger
 from database.lifecycle import sources_of
-from database.models import LEDGER, CampaignKind, Phase, campaigns, sends, subscribers
+from database.models import LEDGER, SINGLE, CampaignKind, Phase, campaigns, sends, subscribers
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
 
@@ -157,10 +157,10 @@ def to_build(connection: sa.Connection) -> list[int]:
 
 
 def to_drain(connection: sa.Connection) -> list[int]:
-    """Campaigns with sends that may be claimed; transactional mail has a lane of its own."""
+    """Campaigns with sends that may be claimed; single mails have a lane of their own."""
     return _ids(
         connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING,
-        _t.c.n_queued > 0, _t.c.kind != CampaignKind.TRANSACTIONAL,
+        _t.c.n_queued > 0, _t.c.kind.not_in(SINGLE),
     )  # fmt: skip
 
 

@@ -56,6 +56,10 @@ class CampaignKind(StrEnum):
     TEST = "test"
 
 
+#: Hidden campaigns of one send each, on the lane of transactional mail.
+SINGLE = (CampaignKind.TRANSACTIONAL, CampaignKind.TEST)
+
+
 class Lane(StrEnum):
     """Which queue a send waits in: transactional mail waits for no campaign."""
 

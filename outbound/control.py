@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from database import campaigns, expiry, send_acts, transactional
 from database import esp_performance as performance
 from database.engine import Database
-from database.models import CampaignKind, Phase
+from database.models import SINGLE, CampaignKind, Phase
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
 from database.send_acts import Slice
@@ -111,7 +111,7 @@ class CampaignControl:
 
         def resolve(connection: sa.Connection) -> None:
             mail = campaigns.brief(connection, campaign_id)
-            if mail is None or mail.kind != CampaignKind.TRANSACTIONAL:
+            if mail is None or mail.kind not in SINGLE:
                 raise Conflict("that send belongs to a campaign: resolve its doubt there")
             if target is S.QUEUED and not mail.options.get("to"):
                 raise Conflict("its person was erased: there is nobody to send it to")

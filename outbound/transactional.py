@@ -109,7 +109,7 @@ class Mailer:
         free(connection, key, row["created_at"])
         person = transactional.recipient(connection, (address, self._alias(address)))
         if person is not None and person.status in UNREACHABLE:
-            raise Conflict(_why_not(person))
+            raise Conflict(why_not(person))
         number = None if person is None else person.id
         campaign_id, send_id = transactional.insert(connection, row, address, number)
         posted = Posted(str(SendRef(row["nonce"], send_id)))
@@ -165,7 +165,8 @@ _WHY_NOT = {
 }
 
 
-def _why_not(person: Recipient) -> str:
+def why_not(person: Recipient) -> str:
+    """Why somebody gets no mail of any kind."""
     words = _WHY_NOT[person.status]
     return f"{words}: {person.status_reason}" if person.status_reason else words
 

@@ -28,6 +28,7 @@ from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.schedule import Scheduler
 from outbound.transactional import Mail, Mailer
+from outbound.trial import Tester
 from services.esp import (
     Accepted,
     Batch,
@@ -124,6 +125,7 @@ class House:
     lane: TransactionalLane
     drafts: Drafts
     scheduler: Scheduler
+    tester: Tester
     woken: list[int] = field(default_factory=list)
 
     def add_people(
@@ -212,6 +214,7 @@ def enter(
     lane = TransactionalLane(database, partial(sender.drain, seconds=10.0, patience=0.0), clock)
     lists = ListManager(database, erasure_key="k" * 32, clock=clock)
     mailer = Mailer(database, composer, identity, lists.alias, wake=lane.wake, clock=clock)
+    tester = Tester(database, composer, examiner, lists.alias, wake=lane.wake, clock=clock)
     return House(
         database,
         esps,
@@ -224,6 +227,7 @@ def enter(
         lane,
         drafts,
         scheduler,
+        tester,
         woken,
     )
 

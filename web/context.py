@@ -16,6 +16,7 @@ from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.preview import Previewer
 from outbound.transactional import Mailer
+from outbound.trial import Tester
 from services.esp import Esp
 from services.esp_manager import EspManager
 from utils.signing import Signer
@@ -59,6 +60,7 @@ class House:
     launcher: Launcher
     drafts: Drafts
     previewer: Previewer
+    tester: Tester
     mailer: Mailer
     lane: TransactionalLane
     control: CampaignControl

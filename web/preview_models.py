@@ -1,6 +1,6 @@
 """The shapes of campaigns that are looked at before they leave. Decides nothing."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -25,6 +25,31 @@ class PreviewIn(WrittenIn):
     attributes: dict[str, Any] | None = Field(
         None, description="Made-up values; over those of `email`, if it is given"
     )
+
+
+class TestIn(WrittenIn):
+    """What `POST /campaigns/test` takes."""
+
+    to: list[Annotated[str, Field(max_length=1000)]] = Field(min_length=1, max_length=10)
+    reader: str | None = Field(
+        None, alias="as", max_length=1000,
+        description="The subscriber whose values are used; the first of its audience if absent",
+    )  # fmt: skip
+
+
+class TestedOut(Answer):
+    """A test that is on its way to one address."""
+
+    to: str
+    send_id: str
+
+
+class TestsOut(Answer):
+    """Tests that are on their way."""
+
+    sends: list[TestedOut]
+    read_as: str = Field(description="Whose values are used")
+    warnings: list[str]
 
 
 class ReaderOut(Answer):

@@ -151,3 +151,43 @@ def test_hidden_and_absent_campaigns_are_not_shown(sqlite_url: str) -> None:
     reader = Caller(served.app.test_client(), READ)
     assert reader.post("/campaigns/preview", MAIL).status_code == 403
     served.home.db.dispose()
+
+
+# POST /campaigns/test
+
+
+def test_a_test_goes_to_a_few_addresses_and_is_found_by_its_send_id(served: Served) -> None:
+    number = served.api.post("/campaigns", LETTER).json["id"]
+    body = {"campaign_id": number, "to": ["ada@office.example"], "as": "person2@example.com"}
+    answer = served.api.post("/campaigns/test", body, **{"Idempotency-Key": "t"})
+    again = served.api.post("/campaigns/test", body, **{"Idempotency-Key": "t"})
+
+    assert answer.status_code == 202
+    assert answer.json["read_as"] == "Person2@example.com"
+    assert again.json == answer.json
+    assert again.headers["Idempotent-Replayed"] == "true"
+    [one] = answer.json["sends"]
+    found = served.api.get(f"/sends/{one['send_id']}").json
+    assert (found["kind"], found["subject"]) == ("test", "[Test] Hi {{ first_name }}")
+    listed = served.api.get("/sends?to=ada@office.example").json["items"]
+    assert [(item["kind"], item["status"]) for item in listed] == [("test", "queued")]
+    assert [item["id"] for item in served.api.get("/campaigns").json["items"]] == [number]
+    hidden = found["campaign_id"]
+    assert served.api.get(f"/campaigns/{hidden}").status_code == 404
+    assert served.api.post(f"/campaigns/{hidden}/pause").status_code == 404
+    assert served.home.woken == []
+
+
+@pytest.mark.parametrize(
+    "body,field",
+    [({}, "to"), ({"to": []}, "to"), ({"to": ["a@x.example"] * 11}, "to"), ({"to": [5]}, "to.0"),
+     ({"to": ["nobody"]}, "to.0"), ({"to": ["a@x.example"], "as": "x"}, "as"),
+     ({"to": ["a@x.example"], "reader": "x"}, "reader")],
+)  # fmt: skip
+def test_a_test_to_nobody_or_as_nobody_is_refused(
+    sqlite_url: str, body: dict[str, Any], field: str
+) -> None:
+    served = Served(sqlite_url)
+    answer = served.api.post("/campaigns/test", MAIL | body)
+    assert (answer.status_code, fields_of(answer)) == (422, {field}), answer.json
+    served.home.db.dispose()
