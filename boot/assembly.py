@@ -22,7 +22,9 @@ from outbound.composer import Composer
 from outbound.control import CampaignControl
 from outbound.draft import Identity
 from outbound.drafts import Drafts
+from outbound.dry_run import DryRunner
 from outbound.esp_watch import EspWatch
+from outbound.forecast import Forecaster
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.mailboxes import Mailboxes
@@ -87,6 +89,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         launcher=Launcher(db, examiner, wake=work.wake, clock=clock),
         drafts=Drafts(db, examiner, clock),
         previewer=Previewer(db, examiner),
+        dry_runner=DryRunner(db, examiner, manager, Forecaster(manager, mailboxes), clock),
         tester=Tester(db, composer, examiner, lists.alias, wake=lane.wake, clock=clock),
         mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
         lane=lane,

@@ -50,6 +50,12 @@ def sample(connection: sa.Connection, condition: Condition | None) -> Reader | N
     return Reader._make(row) if row else None
 
 
+def addresses(connection: sa.Connection, condition: Condition | None, limit: int) -> list[str]:
+    """Deliverable addresses of the first whom a campaign reaches."""
+    query = sa.select(_c.email).where(reachable(condition)).order_by(_c.id).limit(limit)
+    return list(connection.scalars(query))
+
+
 def missing_counts(
     connection: sa.Connection, condition: Condition | None, names: Sequence[str]
 ) -> dict[str, tuple[int, list[str]]]:

@@ -7,6 +7,9 @@ from flask.testing import FlaskClient
 from feedback import Feedback
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.dry_run import DryRunner
+from outbound.forecast import Forecaster
+from outbound.mailboxes import Mailboxes
 from outbound.preview import Previewer
 from tests import house as homes
 from utils.signing import Signer
@@ -28,7 +31,10 @@ def house_of(home: homes.House, *, mode: str = "sandbox", heartbeat: float | Non
         db=home.db, esps=home.esps, manager=home.manager, sender=home.sender,
         launcher=home.launcher, drafts=home.drafts,
         previewer=Previewer(home.db, home.launcher._examiner),
-        tester=home.tester, mailer=home.mailer, lane=home.lane,
+        tester=home.tester, dry_runner=DryRunner(
+            home.db, home.launcher._examiner, home.manager,
+            Forecaster(home.manager, Mailboxes(home.db, None, home.clock)), home.clock,
+        ), mailer=home.mailer, lane=home.lane,
         control=home.control, lists=lists,
         urls=Urls("https://a.example", signers["tracking"], signers["consent"]), signers=signers,
         wake=home.woken.append, heartbeat_age=lambda: heartbeat, clock=home.clock,

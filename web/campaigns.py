@@ -10,7 +10,6 @@ from outbound.overview import CampaignReader
 from web import campaign_csv
 from web.auth import actor
 from web.campaign_models import (
-    CampaignIn,
     CampaignOut,
     CampaignPath,
     CampaignsOut,
@@ -26,19 +25,23 @@ from web.campaign_models import (
     launched_out,
 )
 from web.context import house
+from web.preview_models import DryRunOut, SendIn, dry_run_out
 from web.send_models import SendOut, SendsOut, send_fields
 from web.shapes import next_cursor, read_name, read_position
+
+Answered = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
 
 blueprint = APIBlueprint(
     "campaigns", __name__, abp_tags=[{"name": "campaigns"}], abp_security=[{"key": []}]
 )
 
 
-@blueprint.post("/send-campaign", responses={202: LaunchedOut})
-def send_campaign(
-    body: CampaignIn, header: KeyHeader
-) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Send a campaign to everybody its segment matches, now or at `scheduled_at`."""
+@blueprint.post("/send-campaign", responses={202: LaunchedOut, 200: DryRunOut})
+def send_campaign(body: SendIn, header: KeyHeader) -> Answered:
+    """Send a campaign to everybody its segment matches, now or at `scheduled_at`; or tell what
+    would become of it (`dry_run`)."""
+    if body.dry_run:
+        return dry_run_out(house().dry_runner.run(body.draft())).model_dump(), 200
     launched = house().launcher.launch(body.draft(), idempotency_key=header.idempotency_key)
     return launched_out(launched)
 

@@ -12,6 +12,7 @@ from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.control import CampaignControl
 from outbound.drafts import Drafts
+from outbound.dry_run import DryRunner
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
 from outbound.preview import Previewer
@@ -61,6 +62,7 @@ class House:
     drafts: Drafts
     previewer: Previewer
     tester: Tester
+    dry_runner: DryRunner
     mailer: Mailer
     lane: TransactionalLane
     control: CampaignControl

@@ -111,7 +111,7 @@ def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
         ({"allow_missing": None}, "allow_missing"),
         ({"esp": "mailgun"}, "esp"),
         ({"scheduled_at": "2030-01-01T00:00:00Z"}, "scheduled_at"),
-        ({"dry_run": True}, "dry_run"),
+        ({"dry_run": "yes"}, "dry_run"),
         ({"html": "\0"}, "html"),
     ],
 )
