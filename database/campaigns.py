@@ -79,6 +79,11 @@ def forget_idempotency_key(connection: sa.Connection, key: str, before: float) -
     )
 
 
+def set_links(connection: sa.Connection, campaign_id: int, links: Sequence[str]) -> None:
+    """Fix where clicks lead."""
+    connection.execute(_t.update().where(_t.c.id == campaign_id).values(links=list(links)))
+
+
 def set_idempotency_answer(
     connection: sa.Connection, campaign_id: int, answer: Mapping[str, Any]
 ) -> None:

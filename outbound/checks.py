@@ -80,6 +80,13 @@ class Examiner:
             has_audience=not wrong,
         )  # fmt: skip
 
+    def own_links(self, found: Examined, campaign_id: int) -> list[str]:
+        """Where clicks lead in a campaign that had no number when it was examined; empty when that
+        changes nothing."""
+        if "campaign" not in (found.row["html"] or ""):
+            return []
+        return list(self._composer.compile(found.row | {"id": campaign_id}).links)
+
     def people(self, row: Mapping[str, Any]) -> Condition | None:
         """Whom an examined campaign means; None = everybody."""
         return building.people_of(row, self._clock(), sqlite=self._db.is_sqlite)

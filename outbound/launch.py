@@ -65,18 +65,26 @@ class Launcher:
         are the same request, or Conflict."""
         self._must_be_ready()
         request = Request.of(idempotency_key, lambda: fingerprint({"send": campaign_id}))
-        if known := self._answer_to(request) or self._answer_of(campaign_id, request):
+        if known := self._answer_to(request):
             return known
-        row = self._kept(campaign_id)
+        row = self._row(campaign_id)
+        if known := _answer_in(row, request):
+            return known
+        _must_be_draft(row)
         found = self._examined(draft_of(row), campaign_id)
         launched = once(
             lambda: self._db.transact(lambda c: self._start(c, row, found, request)),
             lambda: self._answer_to(request),
-        ) or self._answer_of(campaign_id, request)
-        if launched is None:
-            self._kept(campaign_id)
-            raise Conflict(f"campaign {campaign_id} was changed meanwhile; nothing was sent")
-        return self._begun(launched)
+        )
+        return self._begun(launched) if launched else self._answer_to_the_second(row, request)
+
+    def _answer_to_the_second(self, row: Mapping[Any, Any], request: Request) -> Launched:
+        """Somebody has launched or edited the draft during the checks."""
+        row = self._row(row["id"])
+        if known := _answer_in(row, request):
+            return known
+        _must_be_draft(row)
+        raise Conflict(f"campaign {row['id']} was changed meanwhile; nothing was sent")
 
     def _must_be_ready(self) -> None:
         if self._examiner.identity.blockers:
@@ -100,23 +108,11 @@ class Launcher:
         known = first_answer(self._db, request, self._clock())
         return Launched(**known, repeated=True) if known else None
 
-    def _answer_of(self, campaign_id: int, request: Request) -> Launched | None:
-        """What this request was answered, however long ago its campaign was made."""
-        with self._db.read() as connection:
-            row = campaigns.get(connection, campaign_id)
-        if row is None or request.key is None or not row["idempotency_answer"]:
-            return None
-        same = (row["idempotency_key"], row["idempotency_hash"]) == (request.key, request.body)
-        return Launched(**row["idempotency_answer"], repeated=True) if same else None
-
-    def _kept(self, campaign_id: int) -> sa.RowMapping:
-        """A campaign that is a draft; or NotFound, or Conflict with what it is."""
+    def _row(self, campaign_id: int) -> sa.RowMapping:
         with self._db.read() as connection:
             row = campaigns.get(connection, campaign_id)
         if row is None or row["kind"] != CampaignKind.CAMPAIGN:
             raise NotFound(f"there is no campaign {campaign_id}")
-        if row["status"] != C.DRAFT:
-            raise Conflict(f"campaign {campaign_id} is {row['status']}")
         return row
 
     # --- writes ------------------------------------------------------------------------------
@@ -134,6 +130,8 @@ class Launcher:
             values |= columns(draft, self._examiner.identity) | {"status": C.SCHEDULED}
         values |= request.columns() | {"created_at": now}
         campaign_id = campaigns.insert(connection, values)
+        if links := self._examiner.own_links(found, campaign_id):
+            campaigns.set_links(connection, campaign_id, links)
         return self._answered(connection, campaign_id, values["status"], found)
 
     def _start(
@@ -171,6 +169,19 @@ class Launcher:
             if self._db.transact(lambda c: building.build_slice(c, campaign_id, self._clock())):
                 return True
         return False
+
+
+def _answer_in(row: Mapping[Any, Any], request: Request) -> Launched | None:
+    """What this request was answered, however long ago its campaign was made."""
+    if request.key is None or not row["idempotency_answer"]:
+        return None
+    same = (row["idempotency_key"], row["idempotency_hash"]) == (request.key, request.body)
+    return Launched(**row["idempotency_answer"], repeated=True) if same else None
+
+
+def _must_be_draft(row: Mapping[Any, Any]) -> None:
+    if row["status"] != C.DRAFT:
+        raise Conflict(f"campaign {row['id']} is {row['status']}")
 
 
 _ANSWER = ("campaign_id", "status", "audience", "warnings")

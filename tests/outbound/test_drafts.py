@@ -74,6 +74,15 @@ def test_what_was_edited_after_the_check_is_not_sent(home: House) -> None:
     assert home.woken == []
 
 
+def test_a_campaigns_number_in_a_link_is_its_own(home: House) -> None:
+    html = "<a href='https://x.example/?c={{ campaign.id }}'>x</a>"
+    at_once = home.launcher.launch(Draft("S", html)).campaign_id
+    kept = home.drafts.create(Draft("S", html))
+    home.launcher.send(kept)
+    for campaign in (at_once, kept):
+        assert home.campaign(campaign)["links"] == [f"https://x.example/?c={campaign}"]
+
+
 def test_edits_that_race_are_all_kept(home: House) -> None:
     campaign = home.drafts.create(MAIL)
     fields = {"subject": "S", "text": "T", "from_name": "F", "reply_to": "r@example.com"}
