@@ -41,12 +41,14 @@ from web import (
     auth,
     campaigns,
     consent,
+    drafts,
     errors,
     esps,
     frame,
     health,
     metrics,
     openapi,
+    previews,
     sandbox,
     segments,
     send_email,
@@ -59,8 +61,8 @@ from web.context import House
 
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
-    campaigns.blueprint, send_email.blueprint, sends.blueprint, subscribers.blueprint,
-    segments.blueprint, esps.blueprint, health.blueprint,
+    campaigns.blueprint, drafts.blueprint, previews.blueprint, send_email.blueprint,
+    sends.blueprint, subscribers.blueprint, segments.blueprint, esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

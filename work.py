@@ -28,6 +28,7 @@ from email_sender import EmailSender
 from outbound.control import CampaignControl
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
+from outbound.schedule import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Parts:
     sender: EmailSender
     control: CampaignControl
     lane: TransactionalLane
+    scheduler: Scheduler
     #: What is looked after again and again and may wait for an ESP's answer: none of it keeps the
     #: sweep, the heart or a campaign waiting. Each decides itself whether something is due.
     chores: tuple[Callable[[], None], ...] = ()
@@ -160,7 +162,7 @@ class Work:
         )  # fmt: skip
         self._consumer.start()
         for name, turn in (
-            ("sweep", lambda: self._sweep(parts.control)), ("chores", lambda: _each(parts.chores)),
+            ("sweep", lambda: self._sweep(parts)), ("chores", lambda: _each(parts.chores)),
         ):  # fmt: skip
             other = threading.Thread(target=self._forever, args=(turn,), name=name, daemon=True)
             other.start()
@@ -191,11 +193,13 @@ class Work:
         return None if beat is None else max(0.0, time.time() - float(beat["at"]))
 
     def _run_campaign(self, campaign_id: int) -> None:
-        """What a hint does: make the campaign's rows if that is not done, then send for a turn."""
+        """What a hint does: launch the campaign if its time has come, make its rows if that is not
+        done, then send for a turn."""
         parts = self._parts
         if parts is None or self._stopping.is_set():
             return
         stopping = self._stopping.is_set
+        parts.scheduler.launch_if_due(campaign_id)
         if not parts.launcher.build(campaign_id, stopping=stopping):
             return
         come_back = parts.sender.drain(campaign_id, seconds=TURN_SECONDS, stopping=stopping)
@@ -207,9 +211,9 @@ class Work:
             turn()
             self._stopping.wait(SWEEP_SECONDS)
 
-    def _sweep(self, control: CampaignControl) -> None:
+    def _sweep(self, parts: Parts) -> None:
         """Heals whatever else is broken, be it the queue: it must outlive every fault."""
-        for step in (self._beat, control.heal, lambda: self._give_hints(control)):
+        for step in (self._beat, parts.control.heal, lambda: self._give_hints(parts)):
             try:
                 step()
             except Exception as error:
@@ -228,12 +232,13 @@ class Work:
             self._mend_queue()
         self.huey.put(HEARTBEAT, {"at": time.time(), "pid": os.getpid()})
 
-    def _give_hints(self, control: CampaignControl) -> None:
+    def _give_hints(self, parts: Parts) -> None:
         """A hint for each campaign that has something to do and none waiting. That others have
         hints waiting says nothing about it: they may go on for hours."""
-        to_build, to_drain = control.due()
+        to_launch = parts.scheduler.due()
+        to_build, to_drain = parts.control.due()
         waiting = {task.args[0] for task in self.huey.pending() if task.args}
-        for campaign_id in dict.fromkeys([*to_build, *to_drain]):
+        for campaign_id in dict.fromkeys([*to_launch, *to_build, *to_drain]):
             if campaign_id not in waiting:
                 self._run(campaign_id)
 

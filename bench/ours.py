@@ -17,8 +17,10 @@ from database.segments import SavedSegments
 from email_sender import EmailSender
 from mail.renderer import Urls
 from outbound.batches import Claim, Parcel
+from outbound.checks import Examiner
 from outbound.composer import Composer, Render
-from outbound.launch import Draft, Identity, Launcher
+from outbound.draft import Draft, Identity
+from outbound.launch import Launcher
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp, Report
 from services.esp_manager import EspManager, Policy
@@ -81,9 +83,8 @@ class Product:
             {name: Policy(1, 1.0, Limits(None, None), BATCH_SIZES[name]) for name in esps},
         )
         identity = Identity("sandbox", letter.FROM, from_domains=frozenset({"example.com"}))
-        self._launcher = Launcher(
-            self.database, composer, identity, SavedSegments(), wake=lambda _: None
-        )
+        examiner = Examiner(self.database, composer, identity, SavedSegments())
+        self._launcher = Launcher(self.database, examiner, wake=lambda _: None)
         self._steps = steps or Steps()
         self._sender = Measured(self.database, manager, composer)
         self._sender.steps = self._steps

@@ -17,14 +17,22 @@ from inbound.lessons import Learner
 from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.accounts import AccountWatch
+from outbound.checks import Examiner
 from outbound.composer import Composer
 from outbound.control import CampaignControl
+from outbound.draft import Identity
+from outbound.drafts import Drafts
+from outbound.dry_run import DryRunner
 from outbound.esp_watch import EspWatch
+from outbound.forecast import Forecaster
 from outbound.lane import TransactionalLane
-from outbound.launch import Identity, Launcher
+from outbound.launch import Launcher
 from outbound.mailboxes import Mailboxes
+from outbound.preview import Previewer
 from outbound.reconcile import Reconciler
+from outbound.schedule import Scheduler
 from outbound.transactional import Mailer
+from outbound.trial import Tester
 from services.amazon_ses import AmazonSes
 from services.esp import Capabilities, Esp
 from services.esp_manager import EspManager, Policy
@@ -66,6 +74,11 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
     lane = TransactionalLane(db, partial(sender.drain, seconds=TURN_SECONDS, patience=0.0), clock)
     learner = Learner(db, mailboxes, clock)
     who = identity(settings)
+    examiner = Examiner(db, composer, who, saved_segments(), clock)
+    scheduler = Scheduler(
+        db, examiner, grace_seconds=settings.sending.schedule_grace_seconds, wake=work.wake,
+        clock=clock,
+    )  # fmt: skip
     house = House(
         settings=facts(settings),
         keyring=KeyRing((k.label, k.scope, shown(k.secret)) for k in settings.api_keys),
@@ -73,10 +86,16 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         esps=manager.esps,
         manager=manager,
         sender=sender,
-        launcher=Launcher(db, composer, who, saved_segments(), wake=work.wake, clock=clock),
+        launcher=Launcher(db, examiner, wake=work.wake, clock=clock),
+        drafts=Drafts(db, examiner, clock),
+        previewer=Previewer(db, examiner),
+        dry_runner=DryRunner(db, examiner, manager, Forecaster(manager, mailboxes), clock),
+        tester=Tester(db, composer, examiner, lists.alias, wake=lane.wake, clock=clock),
         mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
         lane=lane,
-        control=CampaignControl(db, wake=work.wake, clock=clock),
+        control=CampaignControl(
+            db, wake=work.wake, clock=clock, resume_unlaunched=scheduler.resume
+        ),
         lists=lists,
         urls=urls,
         signers=signers,
@@ -87,6 +106,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         extras={
             "composer": composer,
             "reconciler": reconciler,
+            "scheduler": scheduler,
             "accounts": AccountWatch(db, manager, clock),
             "learner": learner,
             "mailboxes": mailboxes,
@@ -117,6 +137,7 @@ def parts_of(house: House) -> Parts:
         sender=house.sender,
         control=house.control,
         lane=house.lane,
+        scheduler=house.extras["scheduler"],
         chores=(
             house.extras["esp_watch"].tick,
             house.extras["accounts"].refresh,

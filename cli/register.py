@@ -7,6 +7,7 @@ import click
 from flask import Flask
 
 from cli.backup import backup, restore
+from cli.campaign import campaign
 from cli.db import db
 from cli.openapi import openapi
 from cli.promote import promote_sandbox
@@ -20,7 +21,8 @@ from cli.worker import worker
 from database.engine import DatabaseUnavailable
 
 COMMANDS: tuple[click.Command, ...] = (
-    backup, db, openapi, promote_sandbox, restore, segment, send, settings, simulator, verify,
+    backup, campaign, db, openapi, promote_sandbox, restore, segment, send, settings, simulator,
+    verify,
     worker,
 )  # fmt: skip
 

@@ -10,7 +10,8 @@ import click
 from flask.cli import with_appcontext
 
 from cli.heartbeat import beats
-from outbound.launch import Draft, Launched, NotReady
+from outbound.draft import Draft, NotReady
+from outbound.launch import Launched
 from outbound.overview import CampaignReader, Overview
 from utils.errors import Conflict, Invalid
 from web.campaign_models import campaign_out
@@ -45,7 +46,9 @@ def send(
     idempotency_key: str | None, wait: bool, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Send a campaign now, and print its id."""
-    draft = Draft(html=_read(html_file), text=_read(text_file), segment=_segment(segment), **given)
+    draft = Draft(
+        html=read_file(html_file), text=read_file(text_file), segment=read_segment(segment), **given
+    )
     launched = _launch(house(), draft, idempotency_key)
     if not wait:
         _print_launched(launched, as_json=as_json)
@@ -56,7 +59,8 @@ def send(
     sys.exit(0 if over.row["status"] == "sent" else 1)
 
 
-def _read(path: Path | None) -> str | None:
+def read_file(path: Path | None) -> str | None:
+    """The text of a file that an option names."""
     if path is None:
         return None
     try:
@@ -65,7 +69,7 @@ def _read(path: Path | None) -> str | None:
         raise click.UsageError(f"{path} is not UTF-8.") from error
 
 
-def _segment(text: str | None) -> Any:
+def read_segment(text: str | None) -> Any:
     """A rule tree if it begins like one, else a name."""
     if text is None or not text.lstrip().startswith("{"):
         return text

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -32,6 +32,28 @@ def count(connection: sa.Connection, condition: Condition | None) -> int:
     """How many active people a segment has."""
     query = sa.select(sa.func.count()).select_from(subscribers).where(reachable(condition))
     return connection.execute(query).scalar_one()
+
+
+class Reader(NamedTuple):
+    """A subscriber as a message is made for them."""
+
+    id: int
+    email: str
+    name: str
+    attributes: dict[str, Any]
+
+
+def sample(connection: sa.Connection, condition: Condition | None) -> Reader | None:
+    """Somebody whom a campaign reaches: the first of them."""
+    query = sa.select(_c.id, _c.email, _c.name, _c.attributes).where(reachable(condition))
+    row = connection.execute(query.order_by(_c.id).limit(1)).one_or_none()
+    return Reader._make(row) if row else None
+
+
+def addresses(connection: sa.Connection, condition: Condition | None, limit: int) -> list[str]:
+    """Deliverable addresses of the first whom a campaign reaches."""
+    query = sa.select(_c.email).where(reachable(condition)).order_by(_c.id).limit(limit)
+    return list(connection.scalars(query))
 
 
 def missing_counts(

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from database import ledger
 from database.lifecycle import sources_of
-from database.models import LEDGER, CampaignKind, Phase, campaigns, sends, subscribers
+from database.models import LEDGER, SINGLE, CampaignKind, Phase, campaigns, sends, subscribers
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
 
@@ -79,6 +79,11 @@ def forget_idempotency_key(connection: sa.Connection, key: str, before: float) -
     )
 
 
+def set_links(connection: sa.Connection, campaign_id: int, links: Sequence[str]) -> None:
+    """Fix where clicks lead."""
+    connection.execute(_t.update().where(_t.c.id == campaign_id).values(links=list(links)))
+
+
 def set_idempotency_answer(
     connection: sa.Connection, campaign_id: int, answer: Mapping[str, Any]
 ) -> None:
@@ -90,14 +95,16 @@ def set_idempotency_answer(
 
 def move(
     connection: sa.Connection, campaign_id: int, target: C, *, reason: str = "",
-    only_from: Sequence[C] | None = None, **values: Any,
+    only_from: Sequence[C] | None = None, nonce: str | None = None, **values: Any,
 ) -> bool:  # fmt: skip
-    """Change a campaign's state if it may change so; False = someone was first or it may not."""
+    """Change a campaign's state if it may change so; False = someone was first or it may not.
+    With a `nonce` only as long as nobody has edited it: every edit gives a new one."""
     sources = [s for s in sources_of(target) if only_from is None or s in only_from]
+    unedited = [] if nonce is None else [_t.c.nonce == nonce]
     files = _NO_FILES if target is C.CANCELLED else {}
     changed = connection.execute(
         _t.update()
-        .where(_t.c.id == campaign_id, _t.c.status.in_(sources))
+        .where(_t.c.id == campaign_id, _t.c.status.in_(sources), *unedited)
         .values(status=target, status_reason=reason, **values, **files)
     ).rowcount
     return changed == 1
@@ -155,10 +162,10 @@ def to_build(connection: sa.Connection) -> list[int]:
 
 
 def to_drain(connection: sa.Connection) -> list[int]:
-    """Campaigns with sends that may be claimed; transactional mail has a lane of its own."""
+    """Campaigns with sends that may be claimed; single mails have a lane of their own."""
     return _ids(
         connection, _OPEN, _t.c.status == C.SENDING, _t.c.phase == Phase.DRAINING,
-        _t.c.n_queued > 0, _t.c.kind != CampaignKind.TRANSACTIONAL,
+        _t.c.n_queued > 0, _t.c.kind.not_in(SINGLE),
     )  # fmt: skip
 
 

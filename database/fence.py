@@ -62,6 +62,7 @@ def fence(
             _build_all(connection, row.id, now)
             suppressed += _suppress(connection, row.id, now)
             in_doubt += _doubt_queued(connection, row.id, why, taken_at, now)
+    _warn_of_drafts(connection, why)
     ledger.settle(connection)
     for campaign_id in campaigns.with_leases(connection):
         in_doubt += _doubt_claimed(connection, campaign_id, why, taken_at, now)
@@ -83,6 +84,15 @@ def _pause(connection: sa.Connection, row: Any, why: str) -> None:
         return
     since = "; it was scheduled, and may have been sent since" if row.status == C.SCHEDULED else ""
     campaigns.move(connection, row.id, C.PAUSED, reason=f"{why}{since}")
+
+
+def _warn_of_drafts(connection: sa.Connection, why: str) -> None:
+    """A draft leaves only by a person's word; they should know that somebody may have said it."""
+    connection.execute(
+        campaigns_table.update()
+        .where(_t.status == C.DRAFT)
+        .values(status_reason=f"{why}; it may have been sent since")
+    )
 
 
 def _build_all(connection: sa.Connection, campaign_id: int, now: float) -> None:

@@ -28,7 +28,8 @@ CAMPAIGN_MOVES: dict[C, frozenset[C]] = {
     C.DRAFT: frozenset({C.SCHEDULED, C.SENDING, C.CANCELLED}),
     C.SCHEDULED: frozenset({C.SENDING, C.PAUSED, C.CANCELLED}),
     C.SENDING: frozenset({C.PAUSED, C.SENT, C.FAILED, C.CANCELLED}),
-    C.PAUSED: frozenset({C.SENDING, C.SENT, C.FAILED, C.CANCELLED}),
+    # Back to `scheduled` only before its launch, while its time is still ahead.
+    C.PAUSED: frozenset({C.SCHEDULED, C.SENDING, C.SENT, C.FAILED, C.CANCELLED}),
     C.SENT: frozenset({C.SENDING}),
     C.FAILED: frozenset({C.SENDING}),
     C.CANCELLED: frozenset(),

@@ -56,6 +56,10 @@ class CampaignKind(StrEnum):
     TEST = "test"
 
 
+#: Hidden campaigns of one send each, on the lane of transactional mail.
+SINGLE = (CampaignKind.TRANSACTIONAL, CampaignKind.TEST)
+
+
 class Lane(StrEnum):
     """Which queue a send waits in: transactional mail waits for no campaign."""
 
@@ -183,7 +187,8 @@ campaigns = sa.Table(
     sa.Column("status_reason", sa.Text, nullable=False, server_default=""),
     sa.Column("phase", sa.Text),
     sa.Column("mode", sa.Text, nullable=False),
-    # Random: makes send ids and tokens of two databases, or of a restored one, never meet.
+    # Random: makes send ids and tokens of two databases, or of a restored one, never meet. An edit
+    # before the launch gives a new one: it is the version of the content, too.
     sa.Column("nonce", sa.Text, nullable=False, unique=True),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("idempotency_hash", sa.Text),  # of the request body
@@ -194,10 +199,12 @@ campaigns = sa.Table(
     sa.Column("from_email", sa.Text, nullable=False),
     sa.Column("from_name", sa.Text, nullable=False, server_default=""),
     sa.Column("reply_to", sa.Text),
-    sa.Column("segment", Json),  # rule tree as resolved at launch; NULL = everybody
+    # As its author gave it, from the launch on the rule tree it was resolved to; NULL = everybody
+    sa.Column("segment", Json),
     sa.Column("topic", sa.Text),  # the tag whose topic opt-outs apply
-    # track_opens, track_clicks, allow_missing, esp; of transactional mail: to, variables, tags,
-    # metadata, expires_at, on_doubt
+    # track_opens, track_clicks, allow_missing, esp; before the launch: open (fields that the
+    # settings decide then); of transactional mail: to, variables, tags, metadata, expires_at,
+    # on_doubt; of tests: to, reader (a subscriber's number)
     sa.Column("options", Json, nullable=False, server_default="{}"),
     # [{filename, content_type, content (base64)}] of transactional mail; not in `options`, which
     # every claim reads

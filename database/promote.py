@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from database.bulk import listed, packed, relation
 from database.engine import Database
 from database.models import (
+    CampaignStatus,
     Mode,
     SubscriberStatus,
     bounces,
@@ -63,7 +64,7 @@ def promote(connection: sa.Connection, esps: Iterable[str], now: float) -> Promo
     _forget_marks(connection)
     events = sum(_empty(connection, table) for table in (engagement, bounces, complaints))
     sent = _empty(connection, sends)
-    dropped = _empty(connection, campaigns)
+    dropped = _drop_campaigns(connection)
     connection.execute(esp_performance.delete().where(esp_performance.c.scope != "instance"))
     people = connection.execute(sa.select(sa.func.count()).select_from(subscribers)).scalar_one()
     return Promoted(people, restored, strangers, dropped, sent, events)
@@ -96,9 +97,17 @@ def promote_copy(db: Database, target: Path, esps: Iterable[str], now: float) ->
 
 def _must_be_sandbox(connection: sa.Connection) -> None:
     query = sa.select(sa.func.count()).select_from(campaigns)
-    live = connection.execute(query.where(campaigns.c.mode == Mode.LIVE)).scalar_one()
+    went = (campaigns.c.mode == Mode.LIVE, campaigns.c.status != CampaignStatus.DRAFT)
+    live = connection.execute(query.where(*went)).scalar_one()
     if live:
         raise NotASandbox(f"{live} campaigns of this database are live: nothing was changed")
+
+
+def _drop_campaigns(connection: sa.Connection) -> int:
+    """What somebody is writing was not simulated: it stays, for the mode to come."""
+    written = campaigns.c.status == CampaignStatus.DRAFT
+    connection.execute(campaigns.update().where(written).values(mode=Mode.LIVE))
+    return int(connection.execute(campaigns.delete().where(sa.not_(written))).rowcount)
 
 
 def _empty(connection: sa.Connection, table: sa.Table) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from database import esp_performance as performance
-from database import sends, transactional
+from database import sends, subscribers, transactional
 from database.campaigns import Brief
-from database.models import CampaignKind, Lane
+from database.models import SINGLE, Lane
 from database.sends import Lease, Picked
 from outbound import canary, esp_states
 from outbound.batches import Claim, records_of
@@ -44,8 +44,7 @@ class Chooser:
         self, connection: sa.Connection, campaign: Brief, lease: Lease, now: float
     ) -> Choice:
         """Claim under `lease`, whose campaign is `sending`."""
-        single = campaign.kind == CampaignKind.TRANSACTIONAL
-        choose = self._choose_mail if single else self._choose
+        choose = self._choose_mail if campaign.kind in SINGLE else self._choose
         return choose(connection, campaign, lease, now)
 
     def _choose(
@@ -133,7 +132,8 @@ class Chooser:
             return [], None
         offer = self._manager.offer(records, lane, now, terms.esp)
         tried = frozenset(tried_by(transactional.trail(connection, picked[0].id)))
-        person = terms.addressed(picked)
+        reader = subscribers.by_id(connection, terms.reader) if terms.reader else None
+        person = terms.addressed(picked) if reader is None else terms.read_as(picked, reader)
         asks = [Ask(row.id, self._provider_of(row.to), avoid=tried) for row in person]
         routes = self._manager.route(offer, asks, lane, now)
         choice = _Chosen(self._manager, routes, records, lane, now)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from database import campaigns
-from database.models import CampaignKind
+from database.models import SINGLE, CampaignKind
 from database.sends import Picked
 from mail.compiled import Compiled
 from mail.content import Campaign, Sender, Source, compile_campaign
@@ -72,7 +72,7 @@ class Composer:
         if kept is not None:
             return kept
         compiled = self.compile(row)
-        if row["kind"] == CampaignKind.TRANSACTIONAL:
+        if row["kind"] in SINGLE:
             return compiled
         with self._lock:
             self._kept[row["nonce"]] = compiled
@@ -113,8 +113,8 @@ class Composer:
 
 
 def _label(row: Mapping[Any, Any]) -> str | None:
-    """The first tag of a transactional mail, else its kind."""
-    if row["kind"] != CampaignKind.TRANSACTIONAL:
+    """The first tag of a single mail, else its kind."""
+    if row["kind"] not in SINGLE:
         return None
     tags: Sequence[str] = row["options"].get("tags") or ()
-    return tags[0] if tags else CampaignKind.TRANSACTIONAL
+    return tags[0] if tags else str(row["kind"])

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from database import campaigns, expiry, send_acts, transactional
 from database import esp_performance as performance
 from database.engine import Database
-from database.models import CampaignKind, Phase
+from database.models import SINGLE, CampaignKind, Phase
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
 from database.send_acts import Slice
@@ -34,9 +34,13 @@ class CampaignControl:
     def __init__(
         self, database: Database, *, wake: Callable[[int], None],
         clock: Callable[[], float] = time.time,
+        resume_unlaunched: Callable[[int, str], bool] = lambda _id, _why: False,
     ) -> None:  # fmt: skip
-        """`wake` tells the work engine that a campaign has something to do; it may be lost."""
+        """`wake` tells the work engine that a campaign has something to do; it may be lost.
+        `resume_unlaunched` is asked first: a campaign that was paused before its launch must be
+        launched (`Scheduler.resume`)."""
         self._db = database
+        self._resume_unlaunched = resume_unlaunched
         self._wake = wake
         self._clock = clock
 
@@ -47,9 +51,12 @@ class CampaignControl:
 
     def resume(self, campaign_id: int, *, by: str = "operator") -> None:
         """Go on where it stopped; touches no recipient's row."""
+        why = f"resumed by {by}"
+        if self._resume_unlaunched(campaign_id, why):
+            return
 
         def resume(connection: sa.Connection) -> None:
-            self._move_in(connection, campaign_id, C.SENDING, f"resumed by {by}", (C.PAUSED,))
+            self._move_in(connection, campaign_id, C.SENDING, why, (C.PAUSED,))
             guard.forget_alarm(connection, campaign_id, self._clock())
 
         self._db.transact(resume)
@@ -104,7 +111,7 @@ class CampaignControl:
 
         def resolve(connection: sa.Connection) -> None:
             mail = campaigns.brief(connection, campaign_id)
-            if mail is None or mail.kind != CampaignKind.TRANSACTIONAL:
+            if mail is None or mail.kind not in SINGLE:
                 raise Conflict("that send belongs to a campaign: resolve its doubt there")
             if target is S.QUEUED and not mail.options.get("to"):
                 raise Conflict("its person was erased: there is nobody to send it to")

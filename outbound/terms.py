@@ -1,9 +1,10 @@
-"""What a transactional mail asks of its journey: to whom, until when, through which ESP."""
+"""What a single mail asks of its journey: to whom, as whom, until when, through which ESP."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from database.sends import Picked
+from database.subscribers import Subscriber
 
 
 class Terms(NamedTuple):
@@ -13,6 +14,7 @@ class Terms(NamedTuple):
     variables: Mapping[str, Any] = {}
     expires_at: float = float("inf")  #: Unix seconds
     esp: str | None = None
+    reader: int | None = None  #: of a test: the subscriber as whom it is read
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "Terms":
@@ -24,6 +26,14 @@ class Terms(NamedTuple):
         """The person as the request named them: what we know of a subscriber is not used."""
         return [
             Picked(row.id, self.to or row.to, "", self.to or row.email, dict(self.variables))
+            for row in picked
+        ]
+
+    def read_as(self, picked: Sequence[Picked], reader: Subscriber) -> list[Picked]:
+        """A test goes to its addressee and says what it would say to a subscriber. Who was erased
+        meanwhile has nothing left to say it with."""
+        return [
+            Picked(row.id, self.to or row.to, reader.name, reader.email, reader.attributes)
             for row in picked
         ]
 

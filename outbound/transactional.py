@@ -18,16 +18,10 @@ from database.transactional import Recipient
 from mail.compiled import Compiled
 from mail.people import Person, RenderError
 from outbound import attachments
+from outbound.checks import checked, header_problems, lacking_problems, sender_problems
 from outbound.composer import Composer
+from outbound.draft import Draft, Identity
 from outbound.idempotency import Request, fingerprint, first_answer, free, once
-from outbound.launch import (
-    Draft,
-    Identity,
-    checked,
-    header_problems,
-    refuse_lacking,
-    sender_problems,
-)
 from utils.addresses import Address, BadAddress, parse
 from utils.attributes import BadValue
 from utils.attributes import attributes as checked_attributes
@@ -115,7 +109,7 @@ class Mailer:
         free(connection, key, row["created_at"])
         person = transactional.recipient(connection, (address, self._alias(address)))
         if person is not None and person.status in UNREACHABLE:
-            raise Conflict(_why_not(person))
+            raise Conflict(why_not(person))
         number = None if person is None else person.id
         campaign_id, send_id = transactional.insert(connection, row, address, number)
         posted = Posted(str(SendRef(row["nonce"], send_id)))
@@ -171,7 +165,8 @@ _WHY_NOT = {
 }
 
 
-def _why_not(person: Recipient) -> str:
+def why_not(person: Recipient) -> str:
+    """Why somebody gets no mail of any kind."""
     words = _WHY_NOT[person.status]
     return f"{words}: {person.status_reason}" if person.status_reason else words
 
@@ -200,10 +195,9 @@ def _own(mail: Mail, now: float) -> list[FieldError]:
 def _check_rendering(compiled: Compiled, to: str, variables: Mapping[str, Any]) -> None:
     """The message is made once now, so that whatever is wrong with it is told and not found."""
     missing = compiled.missing(Person(to, "", dict(variables)))
-    refuse_lacking(
-        compiled,
-        {name: f"`{name}` is not in variables (or give it a default)" for name in missing},
-    )
+    words = {name: f"`{name}` is not in variables (or give it a default)" for name in missing}
+    if words:
+        raise Invalid(lacking_problems(compiled, words))
     try:
         message = compiled.render((0, to, "", to, dict(variables)))
     except RenderError as error:

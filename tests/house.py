@@ -19,11 +19,16 @@ from database.segments import SavedSegments
 from email_sender import EmailSender, Options
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.checks import Examiner
 from outbound.composer import Composer
 from outbound.control import CampaignControl
+from outbound.draft import Draft, Identity
+from outbound.drafts import Drafts
 from outbound.lane import TransactionalLane
-from outbound.launch import Draft, Identity, Launcher
+from outbound.launch import Launcher
+from outbound.schedule import Scheduler
 from outbound.transactional import Mail, Mailer
+from outbound.trial import Tester
 from services.esp import (
     Accepted,
     Batch,
@@ -118,6 +123,9 @@ class House:
     clock: Clock
     mailer: Mailer
     lane: TransactionalLane
+    drafts: Drafts
+    scheduler: Scheduler
+    tester: Tester
     woken: list[int] = field(default_factory=list)
 
     def add_people(
@@ -195,15 +203,33 @@ def enter(
         esps=frozenset(NAMES),
     )  # fmt: skip
     woken: list[int] = []
-    launcher = Launcher(
-        database, composer, identity, SavedSegments(), wake=woken.append, clock=clock
-    )
+    examiner = Examiner(database, composer, identity, SavedSegments(), clock)
+    launcher = Launcher(database, examiner, wake=woken.append, clock=clock)
+    drafts = Drafts(database, examiner, clock)
     sender = EmailSender(database, manager, composer, options, clock)
-    control = CampaignControl(database, wake=woken.append, clock=clock)
+    scheduler = Scheduler(database, examiner, grace_seconds=3600, wake=woken.append, clock=clock)
+    control = CampaignControl(
+        database, wake=woken.append, clock=clock, resume_unlaunched=scheduler.resume
+    )
     lane = TransactionalLane(database, partial(sender.drain, seconds=10.0, patience=0.0), clock)
     lists = ListManager(database, erasure_key="k" * 32, clock=clock)
     mailer = Mailer(database, composer, identity, lists.alias, wake=lane.wake, clock=clock)
-    return House(database, esps, manager, sender, launcher, control, clock, mailer, lane, woken)
+    tester = Tester(database, composer, examiner, lists.alias, wake=lane.wake, clock=clock)
+    return House(
+        database,
+        esps,
+        manager,
+        sender,
+        launcher,
+        control,
+        clock,
+        mailer,
+        lane,
+        drafts,
+        scheduler,
+        tester,
+        woken,
+    )
 
 
 @contextmanager

@@ -7,9 +7,13 @@ from flask.testing import FlaskClient
 from feedback import Feedback
 from list_manager import ListManager
 from mail.renderer import Urls
+from outbound.dry_run import DryRunner
+from outbound.forecast import Forecaster
+from outbound.mailboxes import Mailboxes
+from outbound.preview import Previewer
 from tests import house as homes
 from utils.signing import Signer
-from web import auth, campaigns, errors, esps, frame, openapi, send_email, sends
+from web import auth, campaigns, drafts, errors, esps, frame, openapi, previews, send_email, sends
 from web.context import Facts, House
 from web.keyring import KeyRing
 
@@ -25,8 +29,13 @@ def house_of(home: homes.House, *, mode: str = "sandbox", heartbeat: float | Non
         settings=Facts(mode, "https://a.example", None, 1_000_000, (), "0", NAMES),
         keyring=KeyRing([("ops", "full", FULL), ("watcher", "read", READ)]),
         db=home.db, esps=home.esps, manager=home.manager, sender=home.sender,
-        launcher=home.launcher, mailer=home.mailer, lane=home.lane, control=home.control,
-        lists=lists,
+        launcher=home.launcher, drafts=home.drafts,
+        previewer=Previewer(home.db, home.launcher._examiner),
+        tester=home.tester, dry_runner=DryRunner(
+            home.db, home.launcher._examiner, home.manager,
+            Forecaster(home.manager, Mailboxes(home.db, None, home.clock)), home.clock,
+        ), mailer=home.mailer, lane=home.lane,
+        control=home.control, lists=lists,
         urls=Urls("https://a.example", signers["tracking"], signers["consent"]), signers=signers,
         wake=home.woken.append, heartbeat_age=lambda: heartbeat, clock=home.clock,
         feedback=Feedback(home.db, lists, home.clock),
@@ -41,7 +50,7 @@ def app_of(parts: House) -> openapi.Api:
     auth.install(app)
     frame.install_body_checks(app)
     errors.install(app)
-    for part in (campaigns, send_email, sends, esps):
+    for part in (campaigns, drafts, previews, send_email, sends, esps):
         app.register_api(part.blueprint)
     return app
 
@@ -59,6 +68,9 @@ class Caller:
     def post(self, path: str, body: object = None, **headers: str) -> Any:
         given = {"json": body} if body is not None else {}
         return self._client.post(path, headers=self._headers | headers, **given)
+
+    def delete(self, path: str) -> Any:
+        return self._client.delete(path, headers=self._headers)
 
     def patch(self, path: str, body: object) -> Any:
         return self._client.patch(path, headers=self._headers, json=body)

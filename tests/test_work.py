@@ -4,12 +4,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from database import migrate
 from database.engine import Database
+from outbound.draft import Draft
 from services.esp import Accepted, Batch, NotTried
 from tests import house
 from tests.house import House
@@ -37,7 +39,7 @@ def work(queue: Path) -> Iterator[Work]:
 
 
 def parts(home: House) -> Parts:
-    return Parts(home.launcher, home.sender, home.control, home.lane)
+    return Parts(home.launcher, home.sender, home.control, home.lane, home.scheduler)
 
 
 def hints(work: Work) -> list[int]:
@@ -62,6 +64,21 @@ def test_a_lost_hint_is_found_by_the_sweep(home: House, work: Work) -> None:
     assert home.ledger(campaign) == {"accepted": 20}
 
 
+def test_a_scheduled_campaign_leaves_at_its_time_whoever_was_restarted(
+    home: House, work: Work
+) -> None:
+    """Nothing of it is in the queue: a time that comes while no worker runs is found afterwards."""
+    home.add_people(20)
+    at = home.clock() + 600
+    launched = home.launcher.launch(Draft("Hi", text="Hello", scheduled_at=at))
+    work._sweep(parts(home))
+    assert hints(work) == []
+    home.clock.forward(700)
+    work.start(parts(home))
+    assert within(10, lambda: home.campaign(launched.campaign_id)["status"] == "sent")
+    assert home.ledger(launched.campaign_id) == {"accepted": 20}
+
+
 def test_hints_of_long_campaigns_do_not_keep_the_sweep_from_others(home: House, work: Work) -> None:
     """Two campaigns that run for hours always have hints waiting; a third must not wait for them
     to end when its own hint was lost, or its ESPs had no room at the time."""
@@ -70,9 +87,9 @@ def test_hints_of_long_campaigns_do_not_keep_the_sweep_from_others(home: House, 
     for _ in range(8):
         work.wake(long)
     before = hints(work)
-    work._sweep(home.control)
+    work._sweep(parts(home))
     assert hints(work) == [*before, other]
-    work._sweep(home.control)
+    work._sweep(parts(home))
     assert hints(work) == [*before, other]
 
 
@@ -102,7 +119,7 @@ def test_the_sweep_heals_although_the_queue_is_broken(home: House, work: Work, q
     with sqlite3.connect(queue) as other:
         other.execute("DROP TABLE kv")
         other.execute("DROP TABLE task")
-    work._sweep(home.control)
+    work._sweep(parts(home))
     assert home.ledger(campaign) == {"queued": 3}
 
 
@@ -134,7 +151,7 @@ def test_two_processes_find_each_other_after_the_queue_was_deleted(
     queue.unlink()
     web = Work(f"sqlite:///{queue}")
     assert web.heartbeat_age() is None
-    work._sweep(home.control)
+    work._sweep(parts(home))
     assert web.heartbeat_age() is not None
 
 
@@ -191,9 +208,7 @@ def test_a_chore_that_hangs_or_fails_keeps_nobody_waiting(home: House, work: Wor
     def hang() -> None:
         over.wait(60)
 
-    work.start(
-        Parts(home.launcher, home.sender, home.control, home.lane, (fail, turns.release, hang))
-    )
+    work.start(replace(parts(home), chores=(fail, turns.release, hang)))
     try:
         assert turns.acquire(timeout=10)
         assert turns.acquire(timeout=10)

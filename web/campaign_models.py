@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from database.models import CampaignStatus, SendStatus
-from outbound.launch import Draft
+from outbound.draft import Draft
+from outbound.launch import Launched
 from outbound.overview import Overview
 from utils.attributes import text
 from web.guard_models import GuardOut, guard_out
-from web.shapes import Answer, PageQuery, Path, moment
+from web.shapes import Answer, Moment, PageQuery, Path, moment
 from web.shapes import Body as AnyBody
 
 #: Longer content than this is a mistake: Gmail shows 102 kB of a message and cuts the rest.
@@ -66,10 +67,13 @@ class CampaignIn(Body):
     track_clicks: bool = True
     allow_missing: bool = Field(False, description="Send although some lack a variable")
     esp: EspName | None = Field(None, description="Only through this ESP")
+    scheduled_at: Moment | None = Field(None, description="Leaves then, up to a year ahead")
 
     def draft(self) -> Draft:
         """The request in the words of the core."""
-        return Draft(**self.model_dump())
+        at = None if self.scheduled_at is None else self.scheduled_at.timestamp()
+        own = self.model_dump(include=set(CampaignIn.model_fields))
+        return Draft(**own | {"scheduled_at": at})
 
 
 class KeyHeader(Path):
@@ -194,6 +198,7 @@ class CampaignOut(Answer):
     rate_per_second: float | None
     eta: str | None
     guard: GuardOut | None
+    scheduled_at: str | None
     created_at: str | None
     launched_at: str | None
     finished_at: str | None
@@ -213,6 +218,20 @@ class MovedOut(Answer):
     campaign: CampaignOut
 
 
+_MOMENTS = ("scheduled_at", "created_at", "launched_at", "finished_at")
+
+
+def launched_out(launched: Launched) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """The answer to a launch, first or repeated."""
+    where = f"/campaigns/{launched.campaign_id}"
+    answer = LaunchedOut(
+        campaign_id=launched.campaign_id, status=launched.status, audience=launched.audience,
+        warnings=launched.warnings, links={"self": where, "sends": f"{where}/sends"},
+    )  # fmt: skip
+    headers = {"Location": where} | ({"Idempotent-Replayed": "true"} if launched.repeated else {})
+    return answer.model_dump(), 202, headers
+
+
 def campaign_out(overview: Overview) -> CampaignOut:
     """A campaign as the API shows it."""
     row = overview.row
@@ -223,7 +242,7 @@ def campaign_out(overview: Overview) -> CampaignOut:
     return CampaignOut(
         **{name: row[name] for name in same},
         phase=overview.phase,
-        **{name: moment(row[name]) for name in ("created_at", "launched_at", "finished_at")},
+        **{name: moment(row[name]) for name in _MOMENTS},
         ledger=LedgerOut(**{status: row[f"n_{status}"] for status in SendStatus}),
         balanced=overview.balanced,
         by_esp={esp: dict(counts) for esp, counts in sorted(overview.by_esp.items())},

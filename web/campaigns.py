@@ -10,7 +10,6 @@ from outbound.overview import CampaignReader
 from web import campaign_csv
 from web.auth import actor
 from web.campaign_models import (
-    CampaignIn,
     CampaignOut,
     CampaignPath,
     CampaignsOut,
@@ -23,29 +22,28 @@ from web.campaign_models import (
     ResolveIn,
     SendsQuery,
     campaign_out,
+    launched_out,
 )
 from web.context import house
+from web.preview_models import DryRunOut, SendIn, dry_run_out
 from web.send_models import SendOut, SendsOut, send_fields
 from web.shapes import next_cursor, read_name, read_position
 
-Accepted202 = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
+Answered = tuple[dict[str, Any], int] | tuple[dict[str, Any], int, dict[str, str]]
 
 blueprint = APIBlueprint(
     "campaigns", __name__, abp_tags=[{"name": "campaigns"}], abp_security=[{"key": []}]
 )
 
 
-@blueprint.post("/send-campaign", responses={202: LaunchedOut})
-def send_campaign(body: CampaignIn, header: KeyHeader) -> Accepted202:
-    """Send a campaign now to everybody its segment matches."""
+@blueprint.post("/send-campaign", responses={202: LaunchedOut, 200: DryRunOut})
+def send_campaign(body: SendIn, header: KeyHeader) -> Answered:
+    """Send a campaign to everybody its segment matches, now or at `scheduled_at`; or tell what
+    would become of it (`dry_run`)."""
+    if body.dry_run:
+        return dry_run_out(house().dry_runner.run(body.draft())).model_dump(), 200
     launched = house().launcher.launch(body.draft(), idempotency_key=header.idempotency_key)
-    where = f"/campaigns/{launched.campaign_id}"
-    answer = LaunchedOut(
-        campaign_id=launched.campaign_id, status=launched.status, audience=launched.audience,
-        warnings=launched.warnings, links={"self": where, "sends": f"{where}/sends"},
-    )  # fmt: skip
-    headers = {"Location": where} | ({"Idempotent-Replayed": "true"} if launched.repeated else {})
-    return answer.model_dump(), 202, headers
+    return launched_out(launched)
 
 
 @blueprint.get("/campaigns", responses={200: CampaignsOut})
@@ -57,12 +55,6 @@ def list_campaigns(query: CampaignsQuery) -> dict[str, Any]:
     last = shown[-1].row["id"] if len(found) > len(shown) else None
     items = [campaign_out(overview) for overview in shown]
     return CampaignsOut(items=items, next_cursor=next_cursor("campaigns", last)).model_dump()
-
-
-@blueprint.get("/campaigns/<int:campaign_id>", responses={200: CampaignOut})
-def get_campaign(path: CampaignPath) -> dict[str, Any]:
-    """One campaign: its ledger, what it waits for, how fast it leaves."""
-    return _campaign(path.campaign_id)
 
 
 @blueprint.get("/campaigns/<int:campaign_id>/sends", responses={200: SendsOut})

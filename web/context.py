@@ -11,9 +11,13 @@ from email_sender import EmailSender
 from list_manager import ListManager
 from mail.renderer import Urls
 from outbound.control import CampaignControl
+from outbound.drafts import Drafts
+from outbound.dry_run import DryRunner
 from outbound.lane import TransactionalLane
 from outbound.launch import Launcher
+from outbound.preview import Previewer
 from outbound.transactional import Mailer
+from outbound.trial import Tester
 from services.esp import Esp
 from services.esp_manager import EspManager
 from utils.signing import Signer
@@ -55,6 +59,10 @@ class House:
     manager: EspManager
     sender: EmailSender
     launcher: Launcher
+    drafts: Drafts
+    previewer: Previewer
+    tester: Tester
+    dry_runner: DryRunner
     mailer: Mailer
     lane: TransactionalLane
     control: CampaignControl

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from database.engine import DatabaseUnavailable
-from outbound.launch import NotReady
+from outbound.draft import NotReady
 from services.esp import WebhookNotConfigured, WebhookRefused
 from utils.errors import Conflict, FieldError, Invalid, NotFound
 

@@ -99,6 +99,8 @@ def _describe(operation: dict[str, Any], method: str, *, open_to_all: bool) -> N
         # 422 is flask-openapi's own; an error that a view describes as a model is one.
         if status == "422" or (status >= "400" and not response.get("content")):
             response["content"] = {CONTENT_TYPE: {"schema": _SCHEMA}}
+    if any(parameter["name"] == "format" for parameter in operation.get("parameters", ())):
+        responses["200"]["content"]["text/csv"] = {}  # the model says only what JSON looks like
     operation.pop("security", None)
     expected = dict(_ANY)
     if PUBLIC in operation.get("tags", ()):

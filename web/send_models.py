@@ -59,7 +59,7 @@ class StepOut(Answer):
 class SendDetailsOut(SendOut):
     """One recipient, with what happened off the happy path, and what a single mail came with."""
 
-    kind: str = Field(description="campaign or transactional")
+    kind: str = Field(description="campaign, transactional or test")
     subject: str = Field(description="As it was written: Liquid")
     created_at: str | None
     expires_at: str | None
@@ -71,7 +71,7 @@ class SendDetailsOut(SendOut):
 class ReceivedOut(SendOut):
     """A send to an address, whichever kind it is of."""
 
-    kind: str = Field(description="campaign or transactional")
+    kind: str = Field(description="campaign, transactional or test")
     subject: str = Field(description="As it was written: Liquid")
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from utils.errors import Invalid
 from utils.times import rfc3339
@@ -71,14 +71,14 @@ class Problem(BaseModel):
 
 
 def _text_only(value: object) -> object:
-    """pydantic would take a number for a moment."""
-    if isinstance(value, str):
+    """pydantic would take a number for a moment, also one in a text."""
+    if isinstance(value, str) and "-" in value[1:]:
         return value
     raise ValueError("must be a time like 2026-11-24T09:00:00Z")
 
 
-#: A moment: RFC 3339 with its offset.
-Moment = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+#: A moment: RFC 3339 with its offset. Strict models take no text for a time, so this one is not.
+Moment = Annotated[AwareDatetime, Strict(False), BeforeValidator(_text_only)]
 
 
 def moment(at: float | None) -> str | None:

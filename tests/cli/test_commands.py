@@ -14,7 +14,7 @@ from cli.send import send
 from cli.verify import verify
 from database import migrate
 from database.engine import Database
-from outbound.launch import NotReady
+from outbound.draft import NotReady
 from tests import house as homes
 from tests.served import app_of, house_of
 from utils.errors import FieldError

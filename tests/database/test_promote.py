@@ -13,6 +13,7 @@ from database.models import BounceKind, EventKind, SubscriberStatus, subscribers
 from database.promote import NotASandbox, Promoted, before_simulation, promote
 from feedback import Feedback
 from list_manager import ListManager
+from outbound.draft import Draft
 from services.esp import EspEvent
 from tests import house as homes
 from utils.signing import SendRef
@@ -90,6 +91,16 @@ def test_people_stay_and_everything_simulated_goes(sandbox: Sandbox) -> None:
     assert sandbox.person(2).last_delivered_at is None
     assert sandbox.person(2).engagement is None
     assert audit(sandbox.db, Facts(sandbox.home.clock(), "live", 60, worker_beats=True)).ok
+
+
+def test_what_is_being_written_stays_and_scheduled_campaigns_go(sandbox: Sandbox) -> None:
+    home = sandbox.home
+    draft = home.drafts.create(Draft("Hello", text="Hi"))
+    home.launcher.launch(Draft("Hello", text="Hi", scheduled_at=home.clock() + 3600))
+    assert sandbox.promote().campaigns == 2
+    assert sandbox.promote().campaigns == 0, "doing it again changes nothing"
+    row = home.campaign(draft)
+    assert (row["status"], row["mode"], sandbox.count("campaigns")) == ("draft", "live", 1)
 
 
 def test_opt_outs_and_operators_acts_stay(sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ from database import esp_performance as performance
 from database.engine import Database
 from database.models import CampaignStatus, SubscriberStatus
 from database.restore import RestoreRefused
-from outbound.launch import Draft
+from outbound.draft import Draft
 from tests.database.restore_scene import DAY, Scene, broken
 from utils import addresses
 from utils.person import Change

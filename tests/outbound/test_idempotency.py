@@ -6,8 +6,8 @@ import pytest
 
 from database import migrate
 from database.engine import Database
+from outbound.draft import Draft
 from outbound.idempotency import KEY_KEPT_SECONDS
-from outbound.launch import Draft
 from outbound.transactional import Mail
 from tests import house
 from tests.house import House

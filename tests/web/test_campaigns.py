@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from database import migrate
 from database.engine import Database
 from database.models import subscribers
-from outbound.launch import NotReady
+from outbound.draft import NotReady
 from services.esp import InDoubt, Rejected
 from services.quota import Limits
 from tests import house as homes
@@ -111,7 +111,7 @@ def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
         ({"allow_missing": None}, "allow_missing"),
         ({"esp": "mailgun"}, "esp"),
         ({"scheduled_at": "2030-01-01T00:00:00Z"}, "scheduled_at"),
-        ({"dry_run": True}, "dry_run"),
+        ({"dry_run": "yes"}, "dry_run"),
         ({"html": "\0"}, "html"),
     ],
 )

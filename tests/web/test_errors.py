@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from config.environment import Problem
 from database.engine import DatabaseUnavailable
-from outbound.launch import NotReady
+from outbound.draft import NotReady
 from services.esp import WebhookNotConfigured, WebhookRefused
 from tests.application import FULL, bearer
 from utils.errors import Conflict, FieldError, Invalid, NotFound

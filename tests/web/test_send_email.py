@@ -47,6 +47,14 @@ def test_a_mail_is_stored_and_found_by_id_and_address(served: Served) -> None:
     assert served.api.get("/campaigns").json["items"] == []
 
 
+def test_a_mail_may_have_an_end(served: Served) -> None:
+    body = MAIL | {"expires_at": "2199-01-01T01:00:00+01:00"}
+    answer = served.api.post("/send-email", body)
+    assert answer.status_code == 202, answer.json
+    shown = served.api.get(answer.headers["Location"]).json
+    assert shown["expires_at"] == "2199-01-01T00:00:00.000Z"
+
+
 def test_the_sends_to_an_address_come_newest_first_page_by_page(served: Served) -> None:
     served.home.add_people(1)
     served.home.launch()
