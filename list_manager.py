@@ -175,12 +175,13 @@ class ListManager:
     def import_stream(
         self, file: BinaryIO, *, format: str,  # noqa: A002  (the word of the API)
         by: str, dry_run: bool = False, status: SubscriberStatus = SubscriberStatus.ACTIVE,
-        tags: tuple[str, ...] = (), source: str = "",
+        tags: tuple[str, ...] = (), source: str = "", file_name: str = "",
     ) -> ImportReport:  # fmt: skip
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        return Importer(self._db, origin, self._clock).run(file, format, dry_run=dry_run)
+        importer = Importer(self._db, origin, self._clock, file_name=file_name)
+        return importer.run(file, format, dry_run=dry_run)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""

@@ -10,10 +10,14 @@ from typing import BinaryIO
 import sqlalchemy as sa
 
 from database.engine import Database
+from database.lifecycle import further, moves_away
 from database.merge import Verdict, merge, rehearse
+from database.models import SubscriberStatus as S
 from database.records import Origin
 from utils import person
 from utils.errors import Invalid
+from utils.exports import PLAIN, Export, recognise
+from utils.lines import Notes
 from utils.person import BadField, Change
 from utils.rows import FORMATS, BadFile, Row, rows
 
@@ -46,6 +50,7 @@ class ImportReport:
     unchanged: int = 0
     skipped: int = 0
     rejected: int = 0
+    warnings: list[str] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     more_errors: int = 0  #: beyond the first `MOST_ERRORS`
 
@@ -60,21 +65,27 @@ class ImportReport:
 class Importer:
     """One import."""
 
-    def __init__(self, db: Database, origin: Origin, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, db: Database, origin: Origin, clock: Callable[[], float], *, file_name: str = ""
+    ) -> None:
         """`origin` says by whom and from where; it gets the import's id here, and
-        each chunk its moment from `clock`."""
+        each chunk its moment from `clock`. `file_name` as its system called it, if known."""
         self._clock = clock
         self._db = db
         self._report = ImportReport(import_id=f"imp_{secrets.token_hex(6)}")
         self._origin = replace(origin, import_id=self._report.import_id)
+        self._file_name = file_name
+        #: Whoever is in a list of people out of reach is out of reach, known here or not.
+        self._floor = origin.status if moves_away(S.ACTIVE, origin.status) else None
 
     def run(self, file: BinaryIO, form: str, *, dry_run: bool) -> ImportReport:
         """Read `file` to its end. Raises `Invalid` when it cannot be read at all."""
         if form not in FORMATS:
             raise Invalid.of("format", f"must be one of {', '.join(FORMATS)}")
         write = self._rehearse if dry_run else self._write
+        notes = Notes()
         try:
-            source = self._read(rows(file, form))
+            source = self._read(rows(file, form, notes), notes)
             while changes := list(islice(source, _SORTED)):
                 # Stable: what the file says about one person stays in its order.
                 changes.sort(key=attrgetter("address.canonical"))
@@ -83,19 +94,31 @@ class Importer:
                 changes.clear()  # before the next are read: never two chunks at once
         except BadFile as error:
             raise Invalid.of("file", str(error)) from None
+        self._report.warnings += notes.guesses
         self._report.errors.sort(key=attrgetter("row"))
         return self._report
 
-    def _read(self, source: Iterator[Row]) -> Iterator[Change]:
+    def _read(self, source: Iterator[Row], notes: Notes) -> Iterator[Change]:
+        export: Export | None = None
         for row in source:
             self._report.received += 1
+            if export is None and row.cells:
+                export = recognise(notes.columns or row.cells, self._file_name)
+                self._report.warnings += export.warnings
             try:
                 if row.fault:
                     raise BadField("", row.fault)
-                yield person.read(row.number, row.cells)
+                yield self._change(row, export or PLAIN)
             except BadField as error:
                 self._report.rejected += 1
                 self._report.blame(row.number, error.field, str(error))
+
+    def _change(self, row: Row, export: Export) -> Change:
+        cells, least = export.adapt(row.cells)
+        change = person.read(row.number, cells)
+        if least or self._floor:
+            change.status = further(change.status, least, self._floor)
+        return change
 
     def _count(
         self, changes: Sequence[Change], write: Callable[[Sequence[Change]], list[Verdict]]

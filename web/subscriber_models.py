@@ -74,7 +74,11 @@ class ImportQuery(Query):
     """How to import."""
 
     dry_run: bool = False
-    status: Status = Field("active", description="Of new people whose row names none")
+    status: Status = Field(
+        "active",
+        description="Of new people whose row names none; one that is out of reach"
+        " (unsubscribed, bounced, complained, inactive) holds for everybody in the file",
+    )
     tags: Line = Field("", max_length=2000, description="For everybody; between commas")
     source: Line = Field("", max_length=200, description="Kept with everybody's history")
     format: str | None = Field(None, description=f"{', '.join(FORMATS)}; else by Content-Type")
@@ -134,6 +138,7 @@ class ImportOut(Answer):
     unchanged: int
     skipped: int
     rejected: int
+    warnings: list[str] = Field(description="What to know about this file as a whole")
     errors: list[RowErrorOut]
     more_errors: int = Field(description="How many errors are not listed")
 
@@ -181,6 +186,7 @@ def import_out(report: ImportReport, *, dry_run: bool) -> ImportOut:
     return ImportOut(
         import_id=report.import_id,
         dry_run=dry_run,
+        warnings=report.warnings,
         errors=[RowErrorOut(**vars(error)) for error in report.errors],
         **{name: getattr(report, name) for name in counts},
     )

@@ -110,8 +110,9 @@ def resubscribe(path: EmailPath, body: ReasonIn) -> dict[str, Any]:
 @blueprint.post("/subscribers/import", responses={200: ImportOut})
 def import_subscribers(query: ImportQuery) -> dict[str, Any]:
     """Bring in a list: CSV, JSON Lines or a JSON list, as the body or as a form's file."""
+    file, name = _file()
     report = house().lists.import_stream(
-        _file(), format=query.format or _format(), by=g.actor, dry_run=query.dry_run,
+        file, file_name=name, format=query.format or _format(), by=g.actor, dry_run=query.dry_run,
         status=SubscriberStatus(query.status), tags=_tags(query.tags), source=query.source,
     )  # fmt: skip
     return import_out(report, dry_run=query.dry_run).model_dump()
@@ -127,12 +128,13 @@ def _shown(person: Subscriber) -> dict[str, Any]:
     return SubscriberOut(**subscriber_fields(person, house().clock())).model_dump()
 
 
-def _file() -> BinaryIO:
-    """The body as it arrives: a list of any length is never held as a whole."""
+def _file() -> tuple[BinaryIO, str]:
+    """The body as it arrives, and its name if it has one: a list of any length is never held as a
+    whole."""
     if request.mimetype != _MULTIPART:
-        return cast("BinaryIO", request.stream)
+        return cast("BinaryIO", request.stream), ""
     for upload in request.files.values():
-        return cast("BinaryIO", upload.stream)
+        return cast("BinaryIO", upload.stream), upload.filename or ""
     raise Invalid.of("file", "the form has no file")
 
 
