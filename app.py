@@ -45,6 +45,7 @@ from web import (
     esps,
     frame,
     health,
+    imports,
     metrics,
     openapi,
     sandbox,
@@ -59,7 +60,7 @@ from web.context import House
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
     campaigns.blueprint, send_email.blueprint, sends.blueprint, subscribers.blueprint,
-    esps.blueprint, health.blueprint,
+    imports.blueprint, esps.blueprint, health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import sqlalchemy as sa
 
 import utils.addresses
-from database import erasure, subscriber_stats, suppression
+from database import erasure, subscriber_stats, suppression, undo
 from database import subscribers as store
 from database import timeline as timelines
 from database.engine import Database
-from database.imports import Importer, ImportReport
+from database.imports import Importer, ImportReport, Upload
 from database.lifecycle import moves_away
 from database.merge import Verdict, merge
 from database.models import SubscriberStatus
@@ -175,13 +175,16 @@ class ListManager:
     def import_stream(
         self, file: BinaryIO, *, format: str,  # noqa: A002  (the word of the API)
         by: str, dry_run: bool = False, status: SubscriberStatus = SubscriberStatus.ACTIVE,
-        tags: tuple[str, ...] = (), source: str = "", file_name: str = "",
+        tags: tuple[str, ...] = (), source: str = "", upload: Upload = Upload(),  # noqa: B008
     ) -> ImportReport:  # fmt: skip
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        importer = Importer(self._db, origin, self._clock, file_name=file_name)
-        return importer.run(file, format, dry_run=dry_run)
+        return Importer(self._db, origin, self._clock, upload).run(file, format, dry_run=dry_run)
+
+    def undo_import(self, import_id: str, *, by: str) -> dict[str, Any]:
+        """Take back the people whom only that import brought; the import as it is then known."""
+        return undo.undo(self._db, import_id, by=by, clock=self._clock)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""

@@ -6,17 +6,17 @@ from flask import g, request
 from flask_openapi import APIBlueprint, Tag
 from werkzeug.exceptions import UnsupportedMediaType
 
+from database.imports import Upload
 from database.merge import Verdict
 from database.models import SubscriberStatus
 from database.subscribers import Filter, Subscriber
 from utils import attributes
 from utils.errors import Invalid
 from web.context import house
+from web.import_models import ImportOut, ImportQuery, import_out
 from web.shapes import next_cursor, read_position
 from web.subscriber_models import (
     EmailPath,
-    ImportOut,
-    ImportQuery,
     ReasonIn,
     StatsOut,
     SubscriberIn,
@@ -25,7 +25,6 @@ from web.subscriber_models import (
     SubscribersOut,
     SubscribersQuery,
     SubscriberWithTimelineOut,
-    import_out,
     subscriber_fields,
     timeline_out,
 )
@@ -112,8 +111,9 @@ def import_subscribers(query: ImportQuery) -> dict[str, Any]:
     """Bring in a list: CSV, JSON Lines or a JSON list, as the body or as a form's file."""
     file, name = _file()
     report = house().lists.import_stream(
-        file, file_name=name, format=query.format or _format(), by=g.actor, dry_run=query.dry_run,
-        status=SubscriberStatus(query.status), tags=_tags(query.tags), source=query.source,
+        file, upload=Upload(name), format=query.format or _format(), by=g.actor,
+        dry_run=query.dry_run, status=SubscriberStatus(query.status), tags=_tags(query.tags),
+        source=query.source,
     )  # fmt: skip
     return import_out(report, dry_run=query.dry_run).model_dump()
 

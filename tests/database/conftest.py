@@ -8,6 +8,7 @@ import pytest
 from database import models
 from database.engine import Database
 from list_manager import ListManager
+from tests.database.import_desk import Desk
 from tests.database.restore_scene import Scene
 
 
@@ -49,3 +50,10 @@ def _lists_at(url: str) -> Iterator[ListManager]:
     models.metadata.create_all(database.engine)
     yield ListManager(database, erasure_key="secret", clock=lambda: 1_800_000_000.0)
     database.dispose()
+
+
+@pytest.fixture
+def desk(database_url: str) -> Iterator[Desk]:
+    made = Desk(database_url)
+    yield made
+    made.db.dispose()
