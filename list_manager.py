@@ -5,14 +5,14 @@ Knows what may be done to a subscriber; the rows are the stores' in database/.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
 import utils.addresses
-from database import erasure, subscriber_stats, suppression, undo
+from database import erasure, people, subscriber_stats, suppression, undo
 from database import subscribers as store
 from database import timeline as timelines
 from database.engine import Database
@@ -21,9 +21,11 @@ from database.lifecycle import moves_away
 from database.merge import Verdict, merge
 from database.models import SubscriberStatus
 from database.records import Origin
+from database.segments import SavedSegments, parse
 from database.subscribers import Filter, Subscriber
 from utils.addresses import BadAddress
 from utils.errors import Conflict, Invalid, NotFound
+from utils.own_export import FORMATS
 from utils.person import Change
 
 _ERASED = "This person asked to be forgotten; the address stays suppressed and cannot be added."
@@ -41,11 +43,14 @@ class ListManager:
     """The list. Every act on a person goes through here."""
 
     def __init__(
-        self, db: Database, *, erasure_key: str, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`erasure_key` names erased addresses; with another one they would be forgotten twice."""
+        self, db: Database, *, erasure_key: str, clock: Callable[[], float] = time.time,
+        saved: SavedSegments | None = None,
+    ) -> None:  # fmt: skip
+        """`erasure_key` names erased addresses; with another one they would be forgotten twice.
+        `saved` are the segments that an export may be asked for by name."""
         self._db = db
         self._clock = clock
+        self._saved = saved
         self._key = hashlib.sha256(erasure_key.encode()).digest()
 
     # Reading
@@ -186,6 +191,15 @@ class ListManager:
         """Take back the people whom only that import brought; the import as it is then known."""
         return undo.undo(self._db, import_id, by=by, clock=self._clock)
 
+    def export(
+        self, *, format: str, segment: Any = None,  # noqa: A002  (the word of the API)
+        status: SubscriberStatus | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """Everybody, or a segment, as text in pieces that an import reads back without lifting or
+        losing anything. Raises SegmentError before the first piece."""
+        rule = None if segment is None else parse(segment, self._saved)
+        return _written(people.pages(self._db, rule, status, self._clock()), FORMATS[format])
+
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""
         mac = hashlib.blake2b(address.encode(), key=self._key, digest_size=20)
@@ -259,6 +273,12 @@ class ListManager:
             store.note(connection, person.id, entry=entry, at=origin.at, values=note)
         suppression.stop_strangers_sends(connection, parsed.canonical, status, at=origin.at)
         return True
+
+
+def _written(pages: Iterator[list[dict[str, Any]]], write: Callable[..., str]) -> Iterator[str]:
+    yield write([], header=True)
+    for page in pages:
+        yield write(page, header=False)
 
 
 def _canonical(email: str) -> str:

@@ -58,7 +58,8 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         unsubscribe_mailto=settings.mail.unsubscribe_mailto,
     )
     manager = EspManager(adapters(settings), policies(settings))
-    lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
+    saved = saved_segments()
+    lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock, saved=saved)
     wait = settings.sending.in_doubt_wait_seconds
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
     mailboxes = Mailboxes(db, mx_look_up(settings), clock)
@@ -73,7 +74,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         esps=manager.esps,
         manager=manager,
         sender=sender,
-        launcher=Launcher(db, composer, who, saved_segments(), wake=work.wake, clock=clock),
+        launcher=Launcher(db, composer, who, saved, wake=work.wake, clock=clock),
         mailer=Mailer(db, composer, who, lists.alias, wake=lane.wake, clock=clock),
         lane=lane,
         control=CampaignControl(db, wake=work.wake, clock=clock),

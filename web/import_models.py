@@ -103,6 +103,16 @@ class ErrorsQuery(Query):
     cursor: str | None = Field(None, max_length=400, description="`next_cursor` of the one before.")
 
 
+class ExportQuery(Query):
+    """Whom to export, and how."""
+
+    format: Literal["csv", "jsonl"] = "csv"
+    segment: str | None = Field(
+        None, max_length=8_000, description="A saved segment, a tag, or a rule tree as JSON"
+    )
+    status: Status | None = Field(None, description="Else people of every status")
+
+
 class RowErrorsOut(Answer):
     """A page of errors, in the order they were found."""
 

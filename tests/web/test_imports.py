@@ -1,6 +1,8 @@
 """Imports over HTTP: asked about, their bad rows listed, taken back."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -72,3 +74,22 @@ def test_reading_keys_undo_nothing(client: FlaskClient) -> None:
     headers = bearer(READ)
     assert client.get("/subscribers/imports", headers=headers).status_code == 200
     assert client.post("/subscribers/imports/imp_x/undo", headers=headers).status_code == 403
+
+
+def test_the_list_is_exported_and_read_back(api: Api) -> None:
+    text = "email,name,tags,status\n=a@example.com,+Ann,x|y,\nb@example.com,,,bounced\n"
+    send(api, text)
+    answer = api("GET /subscribers/export")
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert "filename=subscribers.csv" in answer.headers["Content-Disposition"]
+    assert answer.text.splitlines()[1].startswith("'=a@example.com,'+Ann,active,\"x,y\",,{},")
+    assert send(api, answer.text).json["unchanged"] == 2
+    lines = api("GET /subscribers/export?format=jsonl&segment=x")
+    assert lines.content_type == "application/x-ndjson"
+    assert [line["email"] for line in map(json.loads, lines.text.splitlines())] == [
+        "=a@example.com"
+    ]
+    rule = quote('{"field":"status","op":"=","value":"bounced"}')
+    assert api(f"GET /subscribers/export?segment={rule}").text.count("@") == 1
+    for query in ("format=xml", "segment={x", "segment={}", "status=erased", "colour=red"):
+        assert fields_of(api(f"GET /subscribers/export?{query}")) == {query.split("=")[0]}
