@@ -8,6 +8,8 @@ from flask import Flask
 
 from cli.backup import backup, restore
 from cli.db import db
+from cli.imports import export_subscribers, import_subscribers, imports
+from cli.migrate_json import migrate_json
 from cli.openapi import openapi
 from cli.promote import promote_sandbox
 from cli.send import send
@@ -19,7 +21,8 @@ from cli.worker import worker
 from database.engine import DatabaseUnavailable
 
 COMMANDS: tuple[click.Command, ...] = (
-    backup, db, openapi, promote_sandbox, restore, send, settings, simulator, verify, worker,
+    backup, db, export_subscribers, import_subscribers, imports, migrate_json, openapi,
+    promote_sandbox, restore, send, settings, simulator, verify, worker,
 )  # fmt: skip
 
 

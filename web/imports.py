@@ -1,15 +1,14 @@
 """Imports over HTTP: how far each got, what was wrong with its rows, and taking one back; and the
 export, which an import reads back."""
 
-import json
 from typing import Any
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
-from database import import_log
+from database import import_log, segments
 from database.models import SubscriberStatus
-from utils.errors import Invalid, NotFound
+from utils.errors import NotFound
 from web.auth import actor
 from web.campaign_models import NoBody
 from web.context import house
@@ -82,23 +81,13 @@ def export_subscribers(query: ExportQuery) -> Response:
     by POST /subscribers/import without lifting or losing anything."""
     status = SubscriberStatus(query.status) if query.status else None
     pieces = house().lists.export(
-        format=query.format, segment=_segment(query.segment), status=status
+        format=query.format, segment=segments.read(query.segment), status=status
     )
     return Response(
         pieces,
         content_type=_KINDS[query.format],
         headers={"Content-Disposition": f"attachment; filename=subscribers.{query.format}"},
     )
-
-
-def _segment(text: str | None) -> Any:
-    """A rule tree if it begins like one, else a name."""
-    if text is None or not text.lstrip().startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        raise Invalid.of("segment", "begins like a rule and is not JSON") from None
 
 
 def _known(import_id: str) -> dict[str, Any]:
