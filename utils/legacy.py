@@ -23,6 +23,7 @@ _IF_FALSE = {
     "is_active": "unsubscribed", "enabled": "unsubscribed",
     "confirmed": "pending", "verified": "pending",
 }  # fmt: skip
+_FLAGS = _IF_TRUE.keys() | _IF_FALSE.keys()
 #: Of several statuses about one person, the one that counts (database.lifecycle.further).
 Further = Callable[..., str | None]
 
@@ -78,7 +79,12 @@ def _plain(found: dict[str, Any], further: Further) -> dict[str, Any]:
              if value is not None and not value and name.casefold() in _IF_FALSE]  # fmt: skip
     if not said:
         return found
-    kept = {name: value for name, value in found.items() if column(name) != "status"}
+    # A flag has said what it had to say; as an attribute it would only grow old.
+    kept = {
+        name: value
+        for name, value in found.items()
+        if column(name) != "status" and not (name.casefold() in _FLAGS and isinstance(value, bool))
+    }
     own = [value for name, value in found.items() if column(name) == "status"]
     word = own[0] if own and isinstance(own[0], str) else ""
     if word.strip() and word.strip().casefold() not in STATUSES:
