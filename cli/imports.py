@@ -20,12 +20,10 @@ from database.models import SubscriberStatus
 from utils import attributes
 from utils.errors import Conflict, Invalid, NotFound
 from utils.own_export import FORMATS as EXPORTS
-from utils.rows import FORMATS
+from utils.rows import FORMATS, format_of
 from web.context import House, house
 from web.import_models import known_out
 
-#: What a list is, by the end of its file's name.
-_ENDINGS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _STATUSES = [str(status) for status in SubscriberStatus if status != SubscriberStatus.ERASED]
 _TOLD_SECONDS = 1.0
 _File = click.Path(dir_okay=False, path_type=Path)
@@ -55,7 +53,7 @@ def import_subscribers(
     try:
         with _written(errors) as blame:
             report = house().lists.import_stream(
-                file, format=form or _ENDINGS.get(Path(name).suffix.lower(), "csv"), by=ACTOR,
+                file, format=form or format_of(name) or "csv", by=ACTOR,
                 dry_run=dry_run, status=SubscriberStatus(status), tags=_tags(tags), source=source,
                 upload=Upload(name, blame=blame, progress=_progress()),
             )  # fmt: skip

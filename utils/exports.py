@@ -16,7 +16,7 @@ Adapted = tuple[Cells, str | None]
 _FILE_STATUS = re.compile(r"(non-?subscribed|unsubscribed|cleaned)_", re.IGNORECASE)
 _LISTMONK = (
     "This is listmonk's export of subscribers. It does not say who unsubscribed from a list "
-    "(https://github.com/knadh/listmonk/issues/2855): such people are `enabled` in it and became "
+    "(https://github.com/knadh/listmonk/issues/2855): such people are `enabled` in it and become "
     "active. In listmonk open Lists, click the number of unsubscribed ones of each list, export "
     "them, and import those files with status=unsubscribed. Do that before the next campaign, best "
     "before this import: an opt-out is never lifted by an import, whichever comes first."

@@ -9,6 +9,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
@@ -16,6 +17,10 @@ import orjson
 from utils.lines import LONGEST_LINE, Notes, blocks, lines
 
 FORMATS = ("csv", "jsonl", "json")
+_ENDINGS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
+}  # fmt: skip
 _DELIMITERS = ",;\t|"
 #: How far a row may go on inside a quoted cell. A quote that nobody closed would swallow the
 #: rest of the file: behind these limits the row alone is refused and reading goes on after it.
@@ -42,6 +47,11 @@ class Row(NamedTuple):
     number: int  #: the line it begins at (CSV, JSON Lines), or its place in a JSON list
     cells: dict[str, Any]
     fault: str = ""  #: why it could not be read
+
+
+def format_of(name: str) -> str | None:
+    """One of `FORMATS`, by the end of a file's name."""
+    return _ENDINGS.get(PurePath(name).suffix.lower())
 
 
 def rows(file: BinaryIO, form: str, notes: Notes | None = None) -> Iterator[Row]:

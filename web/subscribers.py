@@ -12,6 +12,7 @@ from database.models import SubscriberStatus
 from database.subscribers import Filter, Subscriber
 from utils import attributes
 from utils.errors import Invalid
+from utils.rows import format_of
 from web.context import house
 from web.import_models import ImportOut, ImportQuery, import_out
 from web.shapes import next_cursor, read_position
@@ -111,7 +112,7 @@ def import_subscribers(query: ImportQuery) -> dict[str, Any]:
     """Bring in a list: CSV, JSON Lines or a JSON list, as the body or as a form's file."""
     file, name = _file()
     report = house().lists.import_stream(
-        file, upload=Upload(name), format=query.format or _format(), by=g.actor,
+        file, upload=Upload(name), format=query.format or _format(name), by=g.actor,
         dry_run=query.dry_run, status=SubscriberStatus(query.status), tags=_tags(query.tags),
         source=query.source,
     )  # fmt: skip
@@ -138,15 +139,15 @@ def _file() -> tuple[BinaryIO, str]:
     raise Invalid.of("file", "the form has no file")
 
 
-def _format() -> str:
+def _format(name: str) -> str:
+    """By the media type; a form's file also by its name, for which browsers and curl guess one."""
     kind = request.mimetype
     if kind == _MULTIPART:
         kind = next((upload.mimetype for upload in request.files.values()), kind)
-        if kind == "application/vnd.ms-excel":  # what Windows calls a .csv file
-            return "csv"
-    if kind not in FORMATS:
+    found = FORMATS.get(kind) or format_of(name)
+    if found is None:
         raise UnsupportedMediaType(f"Send one of {', '.join(FORMATS)}, or say ?format=.")
-    return FORMATS[kind]
+    return found
 
 
 def _tags(text: str) -> tuple[str, ...]:

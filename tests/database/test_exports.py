@@ -1,5 +1,6 @@
 """Lists as other systems export them, from end to end: what became of whom."""
 
+import itertools
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from database.lifecycle import SUBSCRIBER_RANK
 from database.models import SubscriberStatus as S
 from list_manager import ListManager
 from tests.database.test_imports import counts, put
+from tests.utils.test_addresses import ONE_PERSON
 from utils.person import STATUSES
 
 LISTMONK = (
@@ -184,3 +186,13 @@ def test_no_import_in_any_form_brings_anybody_nearer(lists: ListManager) -> None
             assert rank == furthest
 
     never_nearer()
+
+
+def test_one_person_in_every_spelling_and_form_is_one(lists: ListManager) -> None:
+    turn = itertools.cycle(FORMS)
+    for spelling, form in zip(ONE_PERSON * 2, turn, strict=False):
+        if "\t" in spelling or '"' in spelling:
+            form = "jsonl"  # noqa: PLW2901  (the others would need their own quoting)
+        text, kind = said(form, spelling, "active")
+        assert put(lists, text, kind).rejected == 0, (spelling, form)
+    assert lists.stats()["total"] == 1
