@@ -5,7 +5,7 @@ Knows what may be done to a subscriber; the rows are the stores' in database/.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -24,8 +24,9 @@ from database.records import Origin
 from database.segments import SavedSegments, parse
 from database.subscribers import Filter, Subscriber
 from utils.addresses import BadAddress
+from utils.entry import refusal
 from utils.errors import Conflict, Invalid, NotFound
-from utils.own_export import FORMATS
+from utils.own_export import pieces
 from utils.person import Change
 
 _ERASED = "This person asked to be forgotten; the address stays suppressed and cannot be added."
@@ -44,13 +45,14 @@ class ListManager:
 
     def __init__(
         self, db: Database, *, erasure_key: str, clock: Callable[[], float] = time.time,
-        saved: SavedSegments | None = None,
+        saved: SavedSegments | None = None, refused: Collection[str] = (),
     ) -> None:  # fmt: skip
         """`erasure_key` names erased addresses; with another one they would be forgotten twice.
-        `saved` are the segments that an export may be asked for by name."""
+        `saved` are segments by name, `refused` the signs with which no address comes in."""
         self._db = db
         self._clock = clock
         self._saved = saved
+        self._refused = refused
         self._key = hashlib.sha256(erasure_key.encode()).digest()
 
     # Reading
@@ -88,7 +90,11 @@ class ListManager:
     def upsert(self, change: Change, *, by: str, source: str = "api") -> tuple[Subscriber, Verdict]:
         """Add the person, or let `change` act on who is there: a status only moves away."""
 
+        why = refusal(change, self._refused)
+
         def work(connection: sa.Connection) -> tuple[Subscriber | None, Verdict]:
+            if why and store.by_address(connection, change.address.canonical) is None:
+                raise Invalid.of("email", f"{why}; such addresses are refused here")
             verdict = merge(connection, [change], self._origin(by=by, source=source))[0]
             return store.by_address(connection, change.address.canonical), verdict
 
@@ -185,7 +191,8 @@ class ListManager:
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        return Importer(self._db, origin, self._clock, upload).run(file, format, dry_run=dry_run)
+        importer = Importer(self._db, origin, self._clock, upload, self._refused)
+        return importer.run(file, format, dry_run=dry_run)
 
     def undo_import(self, import_id: str, *, by: str) -> dict[str, Any]:
         """Take back the people whom only that import brought; the import as it is then known."""
@@ -198,7 +205,7 @@ class ListManager:
         """Everybody, or a segment, as text in pieces that an import reads back without lifting or
         losing anything. Raises SegmentError before the first piece."""
         rule = None if segment is None else parse(segment, self._saved)
-        return _written(people.pages(self._db, rule, status, self._clock()), FORMATS[format])
+        return pieces(people.pages(self._db, rule, status, self._clock()), format)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""
@@ -273,12 +280,6 @@ class ListManager:
             store.note(connection, person.id, entry=entry, at=origin.at, values=note)
         suppression.stop_strangers_sends(connection, parsed.canonical, status, at=origin.at)
         return True
-
-
-def _written(pages: Iterator[list[dict[str, Any]]], write: Callable[..., str]) -> Iterator[str]:
-    yield write([], header=True)
-    for page in pages:
-        yield write(page, header=False)
 
 
 def _canonical(email: str) -> str:

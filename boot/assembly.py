@@ -59,7 +59,10 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
     )
     manager = EspManager(adapters(settings), policies(settings))
     saved = saved_segments()
-    lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock, saved=saved)
+    lists = ListManager(
+        db, erasure_key=settings.erasure_key, clock=clock, saved=saved,
+        refused=settings.mail.refuse_addresses,
+    )  # fmt: skip
     wait = settings.sending.in_doubt_wait_seconds
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
     mailboxes = Mailboxes(db, mx_look_up(settings), clock)

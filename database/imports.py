@@ -1,7 +1,7 @@
 """Putting a whole file of people into `subscribers`, chunk by chunk, and reporting on every row."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,6 +18,7 @@ from database.merge import Verdict, merge, rehearse
 from database.models import SubscriberStatus as S
 from database.records import Origin
 from utils import person
+from utils.entry import Signs
 from utils.errors import Invalid
 from utils.exports import PLAIN, Export, recognise
 from utils.lines import Notes
@@ -71,10 +72,11 @@ class Importer:
     """One import."""
 
     def __init__(
-        self, db: Database, origin: Origin, clock: Callable[[], float], upload: Upload
-    ) -> None:
+        self, db: Database, origin: Origin, clock: Callable[[], float], upload: Upload,
+        refused: Collection[str] = (),
+    ) -> None:  # fmt: skip
         """`origin` says by whom and from where; it gets the import's id here, and
-        each chunk its moment from `clock`."""
+        each chunk its moment from `clock`. `refused` are kinds of signs that are no warning."""
         self._clock = clock
         self._db = db
         self._upload = upload
@@ -82,6 +84,7 @@ class Importer:
         self._origin = replace(origin, import_id=self._report.import_id)
         #: Whoever is in a list of people out of reach is out of reach, known here or not.
         self._floor = origin.status if moves_away(S.ACTIVE, origin.status) else None
+        self._signs = Signs(refused)
         self._dry_run = False
         self._started = False
         self._unwritten: list[RowError] = []  #: errors that the log does not have yet
@@ -106,7 +109,7 @@ class Importer:
                 with suppress(DatabaseUnavailable):
                     self._log(status="interrupted")
             raise
-        self._report.warnings += notes.guesses
+        self._report.warnings += [*notes.guesses, *self._signs.warnings()]
         self._report.errors.sort(key=attrgetter("row"))
         if not dry_run:
             self._log(status="finished", warnings=self._report.warnings)
@@ -145,6 +148,7 @@ class Importer:
         change = person.read(row.number, cells)
         if least or self._floor:
             change.status = further(change.status, least, self._floor)
+        self._signs.check(change)
         return change
 
     def _count(

@@ -5,7 +5,7 @@ Knows columns and cells; whose they are, it is told.
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,6 +44,14 @@ def as_jsonl(people: Iterable[Person], *, header: bool) -> str:  # noqa: ARG001 
 
 #: How an export is written, by the word of the API.
 FORMATS: Mapping[str, Callable[..., str]] = {"csv": as_csv, "jsonl": as_jsonl}
+
+
+def pieces(pages: Iterable[Sequence[Person]], form: str) -> Iterator[str]:
+    """The export in one of `FORMATS`, a page at a time."""
+    write = FORMATS[form]
+    yield write([], header=True)
+    for page in pages:
+        yield write(page, header=False)
 
 
 def _cell(name: str, value: Any) -> str:
