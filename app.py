@@ -46,6 +46,7 @@ from web import (
     esps,
     frame,
     health,
+    imports,
     metrics,
     openapi,
     previews,
@@ -62,7 +63,8 @@ from web.context import House
 SIMULATOR_SECONDS = 60
 BLUEPRINTS = (
     campaigns.blueprint, drafts.blueprint, previews.blueprint, send_email.blueprint,
-    sends.blueprint, subscribers.blueprint, segments.blueprint, esps.blueprint, health.blueprint,
+    sends.blueprint, subscribers.blueprint, imports.blueprint, segments.blueprint, esps.blueprint,
+    health.blueprint,
     metrics.blueprint, sandbox.blueprint, webhooks.blueprint, tracking.blueprint,
     consent.blueprint,
 )  # fmt: skip

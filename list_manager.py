@@ -5,25 +5,28 @@ Knows what may be done to a subscriber; the rows are the stores' in database/.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
 import utils.addresses
-from database import erasure, subscriber_stats, suppression
+from database import erasure, people, subscriber_stats, suppression, undo
 from database import subscribers as store
 from database import timeline as timelines
 from database.engine import Database
-from database.imports import Importer, ImportReport
+from database.imports import Importer, ImportReport, Upload
 from database.lifecycle import moves_away
 from database.merge import Verdict, merge
 from database.models import SubscriberStatus
 from database.records import Origin
+from database.segments import SavedSegments, parse
 from database.subscribers import Filter, Subscriber
 from utils.addresses import BadAddress
+from utils.entry import refusal
 from utils.errors import Conflict, Invalid, NotFound
+from utils.own_export import pieces
 from utils.person import Change
 
 _ERASED = "This person asked to be forgotten; the address stays suppressed and cannot be added."
@@ -41,11 +44,15 @@ class ListManager:
     """The list. Every act on a person goes through here."""
 
     def __init__(
-        self, db: Database, *, erasure_key: str, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`erasure_key` names erased addresses; with another one they would be forgotten twice."""
+        self, db: Database, *, erasure_key: str, clock: Callable[[], float] = time.time,
+        saved: SavedSegments | None = None, refused: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        """`erasure_key` names erased addresses; with another one they would be forgotten twice.
+        `saved` are segments by name, `refused` the signs with which no address comes in."""
         self._db = db
         self._clock = clock
+        self._saved = saved
+        self._refused = refused
         self._key = hashlib.sha256(erasure_key.encode()).digest()
 
     # Reading
@@ -83,7 +90,11 @@ class ListManager:
     def upsert(self, change: Change, *, by: str, source: str = "api") -> tuple[Subscriber, Verdict]:
         """Add the person, or let `change` act on who is there: a status only moves away."""
 
+        why = refusal(change, self._refused)
+
         def work(connection: sa.Connection) -> tuple[Subscriber | None, Verdict]:
+            if why and store.by_address(connection, change.address.canonical) is None:
+                raise Invalid.of("email", f"{why}; such addresses are refused here")
             verdict = merge(connection, [change], self._origin(by=by, source=source))[0]
             return store.by_address(connection, change.address.canonical), verdict
 
@@ -175,12 +186,26 @@ class ListManager:
     def import_stream(
         self, file: BinaryIO, *, format: str,  # noqa: A002  (the word of the API)
         by: str, dry_run: bool = False, status: SubscriberStatus = SubscriberStatus.ACTIVE,
-        tags: tuple[str, ...] = (), source: str = "",
+        tags: tuple[str, ...] = (), source: str = "", upload: Upload = Upload(),  # noqa: B008
     ) -> ImportReport:  # fmt: skip
         """Put a file of people on the list, in chunks that each stand by themselves: after a
         crash, importing the file again finishes it. Never lifts an opt-out."""
         origin = replace(self._origin(by=by, source=source), status=status, tags=tags)
-        return Importer(self._db, origin, self._clock).run(file, format, dry_run=dry_run)
+        importer = Importer(self._db, origin, self._clock, upload, self._refused)
+        return importer.run(file, format, dry_run=dry_run)
+
+    def undo_import(self, import_id: str, *, by: str) -> dict[str, Any]:
+        """Take back the people whom only that import brought; the import as it is then known."""
+        return undo.undo(self._db, import_id, by=by, clock=self._clock)
+
+    def export(
+        self, *, format: str, segment: Any = None,  # noqa: A002  (the word of the API)
+        status: SubscriberStatus | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """Everybody, or a segment, as text in pieces that an import reads back without lifting or
+        losing anything. Raises SegmentError before the first piece."""
+        rule = None if segment is None else parse(segment, self._saved)
+        return pieces(people.pages(self._db, rule, status, self._clock()), format)
 
     def alias(self, address: str) -> str:
         """The name under which an erased canonical address is kept."""

@@ -23,8 +23,8 @@ Email Delivery System: campaigns over SendGrid, Amazon SES and Postmark, from yo
   ./setup.sh simulator drill  a bad day in three minutes: five kinds of outage, and what they cost
   ./setup.sh run            web and worker in the foreground; Ctrl-C stops both
   ./setup.sh <command>      any other command of the product, each with --help:
-                            worker import-subscribers send esp dns-check simulator verify db
-                            backup restore ...
+                            worker import-subscribers export-subscribers imports migrate-json
+                            send simulator verify db backup restore ...
   ./setup.sh help           this page
 
 Settings are in .env (see .env.example). `demo` and `test` neither read it nor inherit your keys.
@@ -167,10 +167,15 @@ upgrade_database() {
     "$PY" -m flask --app app db upgrade
 }
 
-name_legacy_lists() {
+# Lists of the older version. The file stays, a copy is kept, and the second time there is nothing to do.
+migrate_legacy_lists() {
     local file IFS=,
+    [[ -f app.py ]] || return 0
     for file in ${LEGACY_JSON-subscribers.json,data/subscribers.json}; do
-        [[ ! -f $file ]] || say "  $file: a list of the older version; left as it is (its migration is not available yet)"
+        [[ -f $file ]] || continue
+        say '  list of the older version:'
+        "$PY" -m flask --app app migrate-json "$file" ||
+            say "  $file was not migrated; mend it and run ./setup.sh migrate-json $file"
     done
 }
 
@@ -179,7 +184,7 @@ set_up() {
     ensure_packages requirements.txt
     "$PY" -m cli.first_run
     upgrade_database
-    name_legacy_lists
+    migrate_legacy_lists
     say 'Ready. Next: ./setup.sh demo, or ./setup.sh run'
 }
 
@@ -195,7 +200,8 @@ forget_settings() {
             DATABASE_URL | QUEUE_URL | SECRET_KEY | ERASURE_KEY | INBOUND_SECRET | \
             POSTAL_ADDRESS | UNSUBSCRIBE_MAILTO | TRANSACTIONAL_RESERVE_PERCENT | \
             LEASE_SECONDS | IN_DOUBT_WAIT_SECONDS | SCHEDULE_GRACE_SECONDS | \
-            ON_SUSPENSION | DNS_RESOLVERS | LOG_FORMAT | LEGACY_JSON | MAX_REQUEST_MB | DRILL_CLOCK)
+            ON_SUSPENSION | DNS_RESOLVERS | LOG_FORMAT | LEGACY_JSON | MAX_REQUEST_MB | DRILL_CLOCK | \
+            REFUSE_ADDRESSES)
                 unset "$name" ;;
         esac
     done

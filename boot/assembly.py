@@ -66,7 +66,11 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
         unsubscribe_mailto=settings.mail.unsubscribe_mailto,
     )
     manager = EspManager(adapters(settings), policies(settings))
-    lists = ListManager(db, erasure_key=settings.erasure_key, clock=clock)
+    saved = saved_segments()
+    lists = ListManager(
+        db, erasure_key=settings.erasure_key, clock=clock, saved=saved,
+        refused=settings.mail.refuse_addresses,
+    )  # fmt: skip
     wait = settings.sending.in_doubt_wait_seconds
     reconciler = Reconciler(db, manager.esps, wait_seconds=wait, clock=clock)
     mailboxes = Mailboxes(db, mx_look_up(settings), clock)
@@ -74,7 +78,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
     lane = TransactionalLane(db, partial(sender.drain, seconds=TURN_SECONDS, patience=0.0), clock)
     learner = Learner(db, mailboxes, clock)
     who = identity(settings)
-    examiner = Examiner(db, composer, who, saved_segments(), clock)
+    examiner = Examiner(db, composer, who, saved, clock)
     scheduler = Scheduler(
         db, examiner, grace_seconds=settings.sending.schedule_grace_seconds, wake=work.wake,
         clock=clock,
@@ -111,7 +115,7 @@ def build(settings: Settings, clock: Callable[[], float] | None = None) -> tuple
             "learner": learner,
             "mailboxes": mailboxes,
             "esp_watch": EspWatch(db, manager, clock),
-            "segments": saved_segments(),
+            "segments": saved,
         },
     )
     return house, work

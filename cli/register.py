@@ -9,6 +9,8 @@ from flask import Flask
 from cli.backup import backup, restore
 from cli.campaign import campaign
 from cli.db import db
+from cli.imports import export_subscribers, import_subscribers, imports
+from cli.migrate_json import migrate_json
 from cli.openapi import openapi
 from cli.promote import promote_sandbox
 from cli.segments import segment
@@ -21,9 +23,8 @@ from cli.worker import worker
 from database.engine import DatabaseUnavailable
 
 COMMANDS: tuple[click.Command, ...] = (
-    backup, campaign, db, openapi, promote_sandbox, restore, segment, send, settings, simulator,
-    verify,
-    worker,
+    backup, campaign, db, export_subscribers, import_subscribers, imports, migrate_json, openapi,
+    promote_sandbox, restore, segment, send, settings, simulator, verify, worker,
 )  # fmt: skip
 
 

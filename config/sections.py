@@ -13,6 +13,7 @@ from config.values import (
     ClockSpeed,
     Host,
     Hosts,
+    Kinds,
     LabelledSecrets,
     Line,
     MailAddress,
@@ -134,6 +135,11 @@ class Mail(Section):
     unsubscribe_mailto: MailAddress = setting(
         "UNSUBSCRIBE_MAILTO", "", "A mailbox that takes unsubscribe requests; a second way in "
         "List-Unsubscribe, beside the link.",
+    )  # fmt: skip
+    refuse_addresses: Kinds = setting(
+        "REFUSE_ADDRESSES", "", "Kinds of addresses that nobody new comes in with, between commas: "
+        "`typo` (gmial.com), `disposable` (throw-away mailboxes), `role` (info@). Those that are "
+        "not named are warned of by an import.",
     )  # fmt: skip
 
 

@@ -163,6 +163,17 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return read
 
 
+_ADDRESS_KINDS = ("typo", "disposable", "role")
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """Kinds of addresses, between commas."""
+    kinds = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not set(kinds) <= set(_ADDRESS_KINDS):
+        raise ValueError(f"must be some of {', '.join(_ADDRESS_KINDS)}, between commas")
+    return kinds
+
+
 def _limit(text: str) -> int | None:
     """None = no limit of ours; where the ESP tells a figure, that holds."""
     if text.lower() in ("none", "esp"):
@@ -290,6 +301,7 @@ Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_addresses_of_hosts)]
 TopicArns = Annotated[tuple[str, ...], BeforeValidator(_arns)]
 PublicKeys = Annotated[tuple[str, ...], BeforeValidator(_public_keys)]
+Kinds = Annotated[tuple[str, ...], BeforeValidator(_kinds)]
 Host = Annotated[str, BeforeValidator(_host)]
 OptionalHost = Annotated[str, BeforeValidator(_host_or_none)]
 Name = Annotated[str, BeforeValidator(_name)]

@@ -101,3 +101,10 @@ def moves_away(status: SubscriberStatus, target: SubscriberStatus) -> bool:
     """Whether `target` puts a person further out of reach than `status`: all that an import,
     an upsert or an ESP's event may do (contract §3)."""
     return SUBSCRIBER_RANK[target] > SUBSCRIBER_RANK[status]
+
+
+def further(*statuses: str | None) -> str | None:
+    """Of what is said about one person, that which keeps them furthest out of reach; of equals the
+    first. None says nothing."""
+    said = [status for status in statuses if status]
+    return max(said, key=lambda status: SUBSCRIBER_RANK[SubscriberStatus(status)], default=None)

@@ -38,6 +38,7 @@ def merge(connection: sa.Connection, changes: Sequence[Change], origin: Origin) 
     lost = rows.insert(connection, [r for r in records if r.stored is None], origin)
     rows.update(connection, [r for r in records if r.stored and r.changed], origin)
     rows.move(connection, [r for r in records if r.stored not in {None, r.status}], origin)
+    rows.leave_topics(connection, [r for r in records if r.stored and r.left_topics], origin)
     if not lost:
         return verdicts
     # Added by others while we looked; now that their rows are there, they are merged like any.
@@ -88,6 +89,7 @@ def _new(change: Change, origin: Origin) -> Record:
         status=change.status or origin.status,
         tags=origin.first_tags(change.tags),
         attributes=orjson.dumps(given).decode() if given else "{}",
+        topic_opt_outs=_since(change.topic_opt_outs, origin) if change.topic_opt_outs else "{}",
         opt_in_at=change.opt_in_at,
         opt_in_ip=change.opt_in_ip,
         created_at=origin.at if change.created_at is None else change.created_at,
@@ -96,10 +98,7 @@ def _new(change: Change, origin: Origin) -> Record:
 
 def _apply(record: Record, change: Change, origin: Origin) -> bool:
     """Let `change` act on `record`; False when it says nothing new."""
-    before = (
-        record.name, record.status, record.tags, record.attributes,
-        record.opt_in_at, record.opt_in_ip,
-    )  # fmt: skip
+    before = _told(record)
     if change.name is not None:
         record.name = change.name
     record.name = record.name or change.spare_name
@@ -111,12 +110,31 @@ def _apply(record: Record, change: Change, origin: Origin) -> bool:
         record.tags = _tagged(record.tags, (*change.tags, *origin.tags), change.drop_tags, origin)
     if change.attributes or change.drop_attributes:
         record.attributes = _attributed(record.attributes, change)
+    if change.topic_opt_outs:
+        _leave_topics(record, change, origin)
     if record.opt_in_at is None:
         record.opt_in_at, record.opt_in_ip = change.opt_in_at, change.opt_in_ip or record.opt_in_ip
-    return before != (
-        record.name, record.status, record.tags, record.attributes,
+    return before != _told(record)
+
+
+def _told(record: Record) -> tuple[Any, ...]:
+    return (
+        record.name, record.status, record.tags, record.attributes, record.topic_opt_outs,
         record.opt_in_at, record.opt_in_ip,
     )  # fmt: skip
+
+
+def _leave_topics(record: Record, change: Change, origin: Origin) -> None:
+    """Opt-outs are added; nothing that comes this way takes one back."""
+    old = orjson.loads(record.topic_opt_outs)
+    new = [topic for topic in change.topic_opt_outs if topic not in old]
+    if new:
+        record.topic_opt_outs = orjson.dumps({**old, **dict.fromkeys(new, origin.at)}).decode()
+        record.left_topics += new
+
+
+def _since(words: Sequence[str], origin: Origin) -> str:
+    return orjson.dumps(dict.fromkeys(words, origin.at)).decode()
 
 
 def _tagged(stored: str, wanted: Sequence[str], drop: bool, origin: Origin) -> str:

@@ -333,6 +333,7 @@ PERFORMANCE_COUNTERS = (
 #: mx · domain · `live`: its mailbox provider, as its MX records said
 #: canary · campaign id · `live`: the pace of its careful start
 #: guard · campaign id · `live`: what the campaign guard has counted
+#: import · import id · `live`: how far an import got; import-errors · import id · number: bad rows
 esp_performance = sa.Table(
     "esp_performance",
     metadata,

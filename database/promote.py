@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from database import import_log
 from database.bulk import listed, packed, relation
 from database.engine import Database
 from database.models import (
@@ -65,7 +66,8 @@ def promote(connection: sa.Connection, esps: Iterable[str], now: float) -> Promo
     events = sum(_empty(connection, table) for table in (engagement, bounces, complaints))
     sent = _empty(connection, sends)
     dropped = _drop_campaigns(connection)
-    connection.execute(esp_performance.delete().where(esp_performance.c.scope != "instance"))
+    kept = esp_performance.c.scope.in_(("instance", *import_log.SCOPES))
+    connection.execute(esp_performance.delete().where(sa.not_(kept)))
     people = connection.execute(sa.select(sa.func.count()).select_from(subscribers)).scalar_one()
     return Promoted(people, restored, strangers, dropped, sent, events)
 

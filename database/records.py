@@ -64,11 +64,13 @@ class Record:
     status: str = ""
     tags: str = "{}"
     attributes: str = "{}"
+    topic_opt_outs: str = "{}"
     opt_in_at: float | None = None
     opt_in_ip: str | None = None
     created_at: float = 0.0
     stored: str | None = None  #: status before this transaction; None = a new row
     changed: bool = False
+    left_topics: list[str] = field(default_factory=list)  #: opt-outs that this transaction adds
 
 
 def stored(connection: sa.Connection, addresses: set[str], *, lock: bool) -> dict[str, Record]:
@@ -76,6 +78,7 @@ def stored(connection: sa.Connection, addresses: set[str], *, lock: bool) -> dic
         sa.select(
             _c.address, _c.email, _c.id, _c.name, _c.status,
             sa.cast(_c.tags, sa.Text), sa.cast(_c.attributes, sa.Text),
+            sa.cast(_c.topic_opt_outs, sa.Text),
             _c.opt_in_at, _c.opt_in_ip, _c.created_at, _c.status,
         )
         .where(among(connection, sorted(addresses)))
@@ -101,8 +104,9 @@ def erased(
 _NEW = (
     ("address", "text"), ("email", "text"), ("name", "text"), ("status", "text"),
     ("status_reason", "text"), ("status_at", "double"), ("tags", "json"), ("attributes", "json"),
-    ("history", "json"), ("opt_in_at", "double"), ("opt_in_ip", "text"), ("import_id", "text"),
-    ("created_at", "double"), ("updated_at", "double"),
+    ("topic_opt_outs", "json"), ("history", "json"), ("opt_in_at", "double"),
+    ("opt_in_ip", "text"), ("import_id", "text"), ("created_at", "double"),
+    ("updated_at", "double"),
 )  # fmt: skip
 
 
@@ -115,8 +119,8 @@ def insert(connection: sa.Connection, records: list[Record], origin: Origin) -> 
     rows = [
         (
             r.address, r.email, r.name, r.status, origin.source, at, json(r.tags),
-            json(r.attributes), json(origin.first_entry(r.status)), r.opt_in_at,
-            r.opt_in_ip, origin.import_id, r.created_at, at,
+            json(r.attributes), json(r.topic_opt_outs), json(origin.first_entry(r.status)),
+            r.opt_in_at, r.opt_in_ip, origin.import_id, r.created_at, at,
         )
         for r in records
     ]  # fmt: skip
@@ -138,7 +142,7 @@ def insert(connection: sa.Connection, records: list[Record], origin: Origin) -> 
 
 _CHANGED = (
     ("id", "bigint"), ("name", "text"), ("tags", "json"), ("attributes", "json"),
-    ("opt_in_at", "double"), ("opt_in_ip", "text"),
+    ("topic_opt_outs", "json"), ("opt_in_at", "double"), ("opt_in_ip", "text"),
 )  # fmt: skip
 
 
@@ -148,15 +152,15 @@ def update(connection: sa.Connection, records: list[Record], origin: Origin) -> 
     rows = [
         (
             r.id, r.name, orjson.Fragment(r.tags), orjson.Fragment(r.attributes),
-            r.opt_in_at, r.opt_in_ip,
+            orjson.Fragment(r.topic_opt_outs), r.opt_in_at, r.opt_in_ip,
         )
         for r in records
     ]  # fmt: skip
     sets = ", ".join(f"{name} = r.{name}" for name, _ in _CHANGED[1:])
     connection.execute(
         sa.text(
-            f"UPDATE subscribers SET {sets}, updated_at = :at,"
-            " import_id = coalesce(:import_id, import_id)"
+            # Whatever changed somebody last: null when it was no import (database/undo.py).
+            f"UPDATE subscribers SET {sets}, updated_at = :at, import_id = :import_id"
             f" FROM {bulk.relation(connection, _CHANGED)} AS r WHERE subscribers.id = r.id"
         ),
         {"rows": bulk.packed(rows), "at": origin.at, "import_id": origin.import_id},
@@ -170,14 +174,10 @@ def move(connection: sa.Connection, records: list[Record], origin: Origin) -> No
     if not records:
         return
     rows = [(r.id, r.status, origin.entry(r.status, was=r.stored)) for r in records]
-    if connection.dialect.name == "sqlite":
-        history = "json_insert(history, '$[#]', json(r.entry))"
-    else:
-        history = "history || r.entry"
     connection.execute(
         sa.text(
             "UPDATE subscribers SET status = r.status, status_reason = :why, status_at = :at,"
-            f" history = {history}"
+            f" history = {_history(connection)}"
             f" FROM {bulk.relation(connection, _MOVED)} AS r WHERE subscribers.id = r.id"
         ),
         {"rows": bulk.packed(rows), "at": origin.at, "why": origin.source or origin.by},
@@ -189,3 +189,34 @@ def move(connection: sa.Connection, records: list[Record], origin: Origin) -> No
             SubscriberStatus(status),
             at=origin.at,
         )
+
+
+def leave_topics(connection: sa.Connection, records: list[Record], origin: Origin) -> None:
+    """Note new topic opt-outs of people who were there, and stop what waits for them."""
+    leaving: dict[str, list[int]] = {}
+    for record in records:
+        for topic in record.left_topics:
+            if record.id is not None:
+                leaving.setdefault(topic, []).append(record.id)
+    for topic, people in leaving.items():
+        entry = origin.entry("topic opt-out", topic=topic)
+        connection.execute(
+            sa.text(
+                f"UPDATE subscribers SET history = {_history(connection)}"
+                f" FROM {bulk.relation(connection, _NOTED)} AS r WHERE subscribers.id = r.id"
+            ),
+            {"rows": bulk.packed((number, entry) for number in people)},
+        )
+        suppression.stop_sends(
+            connection, people, SubscriberStatus.UNSUBSCRIBED, at=origin.at, topic=topic
+        )
+
+
+_NOTED = (("id", "bigint"), ("entry", "json"))
+
+
+def _history(connection: sa.Connection) -> str:
+    """`history` with `r.entry` behind it."""
+    if connection.dialect.name == "sqlite":
+        return "json_insert(history, '$[#]', json(r.entry))"
+    return "history || r.entry"

@@ -4,6 +4,7 @@ A rule is checked here once and kept as a plain tree; `database.segment_sql` tur
 docs/segments.md says what each rule means.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
@@ -81,6 +82,16 @@ class SavedSegments:
 def parse(rule: Any, saved: SavedSegments | None = None) -> Tree:
     """The checked tree of `rule`, names replaced by what they mean; raises `SegmentError`."""
     return _Parser(saved.rules if saved else {}).node(rule, "", 1, ())
+
+
+def read(text: str | None) -> Any:
+    """What a query or a terminal says: a rule if it begins like one, else a name. Not checked."""
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        raise SegmentError("", "begins like a rule and is not JSON") from None
 
 
 class _Parser:

@@ -192,14 +192,29 @@ def test_the_database_is_upgraded_where_there_is_an_app(ready: Path) -> None:
     assert "ASKED -m flask --app app db upgrade" in setup(ready).stdout
 
 
-def test_old_lists_are_named_and_left(ready: Path) -> None:
+def test_old_lists_are_migrated_where_there_is_an_app(ready: Path) -> None:
     (ready / "subscribers.json").write_text("[]")
     (ready / "other list.json").write_text("[]")
-    assert "subscribers.json: a list of the older version" in setup(ready).stdout
+    assert "migrate-json" not in setup(ready).stdout
+    (ready / "app.py").touch()
+    assert "ASKED -m flask --app app migrate-json subscribers.json" in setup(ready).stdout
     named = setup(ready, env={"LEGACY_JSON": "absent.json,other list.json"}).stdout
-    assert "  other list.json: a list" in named
-    assert "subscribers.json" not in named
+    assert "migrate-json other list.json" in named
+    assert "subscribers.json" not in named.replace("LEGACY_JSON", "")
+    assert "absent.json\n" not in named
     assert (ready / "subscribers.json").read_text() == "[]"
+
+
+def test_an_old_list_that_cannot_be_migrated_stops_no_set_up(ready: Path) -> None:
+    (ready / "app.py").touch()
+    (ready / "subscribers.json").write_text("no JSON")
+    failing = WITNESS.replace(
+        'echo "ASKED', 'case "$*" in *migrate-json*) exit 65 ;; esac\necho "ASKED'
+    )
+    write_program(ready / ".venv/bin/python", failing)
+    done = setup(ready)
+    assert "subscribers.json was not migrated" in done.stdout
+    assert "Ready." in done.stdout
 
 
 def hostile_environment() -> dict[str, str]:

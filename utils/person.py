@@ -3,6 +3,7 @@
 Knows the import's columns and words (docs/import.md); what is stored already, it does not ask.
 """
 
+import csv
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,16 @@ import orjson
 from utils import addresses, attributes, times
 from utils.addresses import Address
 
-#: What other systems' exports call our statuses.
+#: What other systems' exports call our statuses. Who never subscribed is pending: a campaign
+#: reaches them only once they confirm.
 STATUSES = {
-    "pending": "pending", "unconfirmed": "pending",
+    "pending": "pending", "unconfirmed": "pending", "nonsubscribed": "pending",
+    "non-subscribed": "pending", "non subscribed": "pending", "transactional": "pending",
     "active": "active", "subscribed": "active", "enabled": "active", "confirmed": "active",
     "unsubscribed": "unsubscribed", "opted out": "unsubscribed", "opted-out": "unsubscribed",
-    "blocklisted": "unsubscribed", "disabled": "unsubscribed",
-    "bounced": "bounced", "cleaned": "bounced",
+    "opted_out": "unsubscribed", "blocklisted": "unsubscribed", "blacklisted": "unsubscribed",
+    "disabled": "unsubscribed", "archived": "unsubscribed", "suppressed": "unsubscribed",
+    "bounced": "bounced", "cleaned": "bounced", "hard bounced": "bounced",
     "complained": "complained", "spam": "complained",
     "inactive": "inactive",
 }  # fmt: skip
@@ -29,12 +33,17 @@ STATUSES = {
 COLUMNS = {
     "email": "email", "e_mail": "email", "email_address": "email", "e_mail_address": "email",
     "name": "name", "full_name": "name",
-    "first_name": "first_name", "firstname": "first_name",
-    "last_name": "last_name", "lastname": "last_name",
-    "status": "status", "tags": "tags", "attributes": "attributes",
-    "created_at": "created_at", "opt_in_at": "opt_in_at", "opt_in_ip": "opt_in_ip",
+    "first_name": "first_name", "firstname": "first_name", "fname": "first_name",
+    "last_name": "last_name", "lastname": "last_name", "lname": "last_name",
+    "status": "status", "tags": "tags", "topic_opt_outs": "topic_opt_outs",
+    "attributes": "attributes", "attribs": "attributes",
+    "created_at": "created_at",
+    "opt_in_at": "opt_in_at", "optin_time": "opt_in_at",
+    "opt_in_ip": "opt_in_ip", "optin_ip": "opt_in_ip",
 }  # fmt: skip
 _BETWEEN_TAGS = re.compile(r"[,;|]")
+#: Go's own writing of a time, which listmonk's export has: `2024-01-02 15:04:05.9 +0530 IST`.
+_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d\d)(\d\d) [A-Z+-]\S*")
 
 
 @dataclass(slots=True)
@@ -48,6 +57,7 @@ class Change:
     status: str | None = None
     tags: Sequence[str] = ()
     drop_tags: bool = False  #: those not in `tags`
+    topic_opt_outs: Sequence[str] = ()  #: added; nothing here takes one back
     attributes: Mapping[str, Any] = field(default_factory=dict)
     drop_attributes: bool = False  #: those not in `attributes`
     created_at: float | None = None
@@ -163,21 +173,37 @@ def _tags(change: Change, value: Any) -> None:
         raise attributes.BadValue(_NO_TAGS)
 
 
+def _topic_opt_outs(change: Change, value: Any) -> None:
+    """Like tags, only that null clears nothing: an opt-out is the person's own."""
+    said = Change(change.address)
+    _tags(said, value)
+    change.topic_opt_outs = said.tags
+
+
 _NO_TAGS = "must be a list of texts"
 
 
 @lru_cache(maxsize=1024)
 def _listed(value: str) -> tuple[str, ...]:
-    """Tags in one cell: a JSON list, or texts between commas, semicolons or bars."""
+    """Tags in one cell: a JSON list, or texts between commas, semicolons or bars; Mailchimp puts
+    each into quotes."""
     if value.lstrip().startswith("["):
         return _tags_of(_json(value))
+    if value.lstrip().startswith('"'):
+        quoted = next(csv.reader([value.replace("\n", " ")], skipinitialspace=True))
+        return attributes.tags([tag for tag in quoted if tag.strip()])
     return attributes.tags([tag for tag in _BETWEEN_TAGS.split(value) if tag.strip()])
 
 
 def _tags_of(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(tag, str) for tag in values):
+    if not isinstance(values, list):
         raise attributes.BadValue(_NO_TAGS)
-    return attributes.tags(values)
+    # Mailchimp's API has objects: [{"id": 5, "name": "VIP"}]
+    found = (tag.get("name") if isinstance(tag, dict) else tag for tag in values)
+    names = [name for name in found if isinstance(name, str)]
+    if len(names) < len(values):
+        raise attributes.BadValue(_NO_TAGS)
+    return attributes.tags(names)
 
 
 def _attributes(change: Change, value: Any) -> None:
@@ -203,7 +229,7 @@ def _time(value: Any) -> float | None:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return times.in_range(float(value))
-        return times.moment(_text(value))
+        return times.moment(_GO_TIME.sub(r"\1\2:\3", _text(value)))
     except (ValueError, OverflowError):
         raise attributes.BadValue("is not a date and time like 2026-01-31T12:00:00Z") from None
 
@@ -231,6 +257,7 @@ _SETTERS: dict[str, Callable[[Change, Any], None]] = {
     "last_name": _part_of_name("last_name"),
     "status": _status,
     "tags": _tags,
+    "topic_opt_outs": _topic_opt_outs,
     "attributes": _attributes,
     "created_at": _created_at,
     "opt_in_at": _opt_in_at,

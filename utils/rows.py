@@ -6,21 +6,33 @@ nothing of people. Memory does not grow with the file.
 
 import csv
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from utils.lines import LONGEST_LINE, blocks, lines
+from utils.lines import LONGEST_LINE, Notes, blocks, lines
 
 FORMATS = ("csv", "jsonl", "json")
+_ENDINGS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
+}  # fmt: skip
 _DELIMITERS = ",;\t|"
 #: How far a row may go on inside a quoted cell. A quote that nobody closed would swallow the
 #: rest of the file: behind these limits the row alone is refused and reading goes on after it.
 _MOST_LINES = 100
 _LARGEST_ROW = 262_144
 _LARGEST_OBJECT = 1_048_576
+#: Where a JSON list begins: at once, or inside what APIs wrap around it (listmonk's answers to
+#: GET /api/subscribers begin with {"data":{"results":[).
+_OPENING = re.compile(
+    r'(?:\{\s*"subscribers"\s*:\s*|\{\s*"data"\s*:\s*(?:\{\s*"results"\s*:\s*)?)?\['
+)
+_LONGEST_OPENING = 1_000
 
 csv.field_size_limit(LONGEST_LINE)
 
@@ -37,13 +49,20 @@ class Row(NamedTuple):
     fault: str = ""  #: why it could not be read
 
 
-def rows(file: BinaryIO, form: str) -> Iterator[Row]:
-    """Rows of `file`, which is in one of `FORMATS`; raises `BadFile`."""
+def format_of(name: str) -> str | None:
+    """One of `FORMATS`, by the end of a file's name."""
+    return _ENDINGS.get(PurePath(name).suffix.lower())
+
+
+def rows(file: BinaryIO, form: str, notes: Notes | None = None) -> Iterator[Row]:
+    """Rows of `file`, which is in one of `FORMATS`; raises `BadFile`. `notes` gets the columns and
+    what had to be guessed."""
+    notes = notes or Notes()
     if form == "csv":
-        return _csv(lines(file))
+        return _csv(lines(file, None, notes), notes)
     if form == "jsonl":
-        return _json_lines(lines(file, "utf-8"))
-    return _json(blocks(file))
+        return _json_lines(lines(file, "utf-8", notes))
+    return _json(blocks(file, notes))
 
 
 class _Feed:
@@ -89,7 +108,7 @@ class _Feed:
         del self.taken[1:]
 
 
-def _csv(source: Iterator[str]) -> Iterator[Row]:
+def _csv(source: Iterator[str], notes: Notes) -> Iterator[Row]:
     feed = _Feed(source)
     delimiter = _delimiter(feed)
     reader = csv.reader(feed, delimiter=delimiter, skipinitialspace=delimiter != "\t")
@@ -99,6 +118,7 @@ def _csv(source: Iterator[str]) -> Iterator[Row]:
             if fault:
                 raise BadFile(f"the first row, which names the columns, {fault}")
             header = _header(cells)
+            notes.columns = tuple(header)
             continue
         if fault or len(cells) > len(header):
             extra = [cell for cell in cells[len(header) :] if cell.strip()]
@@ -226,9 +246,10 @@ def _opened(pieces: Iterator[str]) -> str:
     text = ""
     for piece in pieces:
         text = (text + piece).lstrip()
-        if text.startswith("["):
-            return text[1:]
-        if text:
+        opening = _OPENING.match(text)
+        if opening:
+            return text[opening.end() :]
+        if text and (text[0] != "{" or len(text) > _LONGEST_OPENING):
             break
     raise BadFile("the file is not a JSON list of objects")
 

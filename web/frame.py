@@ -139,7 +139,7 @@ class _Address(PathConverter):
     """An address: slashes may stand before its last @ only, so that what we put behind it, and
     routes beside it, are routes of their own for every method."""
 
-    regex = "(?:.*@[^/]*|(?!import$)[^/@]+)"
+    regex = "(?:.*@[^/]*|(?!(?:import|imports|export)$)[^/@]+)"
     part_isolating = False
 
 

@@ -4,18 +4,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from database.imports import ImportReport
 from database.models import SubscriberStatus
 from database.subscribers import Subscriber
 from utils import person
 from utils.attributes import LONGEST_KEY, LONGEST_NAME, MOST_TAGS
 from utils.errors import Invalid
 from utils.person import BadField, Change
-from utils.rows import FORMATS
 from utils.score import score
 from utils.times import rfc3339
 from web.campaign_models import Body, Line
-from web.shapes import Answer, PageQuery, Path, Query
+from web.shapes import Answer, PageQuery, Path
 
 #: What a caller may set; `erased` is reached by DELETE only.
 Status = Literal["pending", "active", "unsubscribed", "bounced", "complained", "inactive"]
@@ -59,7 +57,8 @@ class ReasonIn(Body):
 class EmailPath(Path):
     """A subscriber by address, in any spelling."""
 
-    email: str
+    # Only described: without an @ it is one of the routes beside, or nobody (404).
+    email: str = Field(json_schema_extra={"pattern": "@"})
 
 
 class SubscribersQuery(PageQuery):
@@ -68,16 +67,6 @@ class SubscribersQuery(PageQuery):
     status: SubscriberStatus | None = None
     tag: Line | None = Field(None, max_length=LONGEST_KEY)
     q: Line | None = Field(None, max_length=254, description="How the address begins")
-
-
-class ImportQuery(Query):
-    """How to import."""
-
-    dry_run: bool = False
-    status: Status = Field("active", description="Of new people whose row names none")
-    tags: Line = Field("", max_length=2000, description="For everybody; between commas")
-    source: Line = Field("", max_length=200, description="Kept with everybody's history")
-    format: str | None = Field(None, description=f"{', '.join(FORMATS)}; else by Content-Type")
 
 
 class SubscriberOut(Answer):
@@ -115,29 +104,6 @@ class SubscribersOut(Answer):
     next_cursor: str | None
 
 
-class RowErrorOut(Answer):
-    """What is wrong with a row."""
-
-    row: int
-    field: str
-    message: str
-
-
-class ImportOut(Answer):
-    """What an import did: received = added + updated + unchanged + skipped + rejected."""
-
-    import_id: str
-    dry_run: bool
-    received: int
-    added: int
-    updated: int
-    unchanged: int
-    skipped: int
-    rejected: int
-    errors: list[RowErrorOut]
-    more_errors: int = Field(description="How many errors are not listed")
-
-
 class StatsOut(Answer):
     """How many subscribers there are."""
 
@@ -173,17 +139,6 @@ def subscriber_fields(found: Subscriber, now: float) -> dict[str, Any]:
 def timeline_out(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same entries with readable times."""
     return [{**entry, "at": rfc3339(float(entry["at"]))} for entry in entries]
-
-
-def import_out(report: ImportReport, *, dry_run: bool) -> ImportOut:
-    """The report as the API gives it."""
-    counts = ("received", "added", "updated", "unchanged", "skipped", "rejected", "more_errors")
-    return ImportOut(
-        import_id=report.import_id,
-        dry_run=dry_run,
-        errors=[RowErrorOut(**vars(error)) for error in report.errors],
-        **{name: getattr(report, name) for name in counts},
-    )
 
 
 def _change(body: SubscriberIn | SubscriberPatch, **more: str) -> Change:

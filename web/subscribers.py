@@ -6,17 +6,18 @@ from flask import g, request
 from flask_openapi import APIBlueprint, Tag
 from werkzeug.exceptions import UnsupportedMediaType
 
+from database.imports import Upload
 from database.merge import Verdict
 from database.models import SubscriberStatus
 from database.subscribers import Filter, Subscriber
 from utils import attributes
 from utils.errors import Invalid
+from utils.rows import format_of
 from web.context import house
+from web.import_models import ImportOut, ImportQuery, import_out
 from web.shapes import next_cursor, read_position
 from web.subscriber_models import (
     EmailPath,
-    ImportOut,
-    ImportQuery,
     ReasonIn,
     StatsOut,
     SubscriberIn,
@@ -25,7 +26,6 @@ from web.subscriber_models import (
     SubscribersOut,
     SubscribersQuery,
     SubscriberWithTimelineOut,
-    import_out,
     subscriber_fields,
     timeline_out,
 )
@@ -110,9 +110,11 @@ def resubscribe(path: EmailPath, body: ReasonIn) -> dict[str, Any]:
 @blueprint.post("/subscribers/import", responses={200: ImportOut})
 def import_subscribers(query: ImportQuery) -> dict[str, Any]:
     """Bring in a list: CSV, JSON Lines or a JSON list, as the body or as a form's file."""
+    file, name = _file()
     report = house().lists.import_stream(
-        _file(), format=query.format or _format(), by=g.actor, dry_run=query.dry_run,
-        status=SubscriberStatus(query.status), tags=_tags(query.tags), source=query.source,
+        file, upload=Upload(name), format=query.format or _format(name), by=g.actor,
+        dry_run=query.dry_run, status=SubscriberStatus(query.status), tags=_tags(query.tags),
+        source=query.source,
     )  # fmt: skip
     return import_out(report, dry_run=query.dry_run).model_dump()
 
@@ -127,24 +129,25 @@ def _shown(person: Subscriber) -> dict[str, Any]:
     return SubscriberOut(**subscriber_fields(person, house().clock())).model_dump()
 
 
-def _file() -> BinaryIO:
-    """The body as it arrives: a list of any length is never held as a whole."""
+def _file() -> tuple[BinaryIO, str]:
+    """The body as it arrives, and its name if it has one: a list of any length is never held as a
+    whole."""
     if request.mimetype != _MULTIPART:
-        return cast("BinaryIO", request.stream)
+        return cast("BinaryIO", request.stream), ""
     for upload in request.files.values():
-        return cast("BinaryIO", upload.stream)
+        return cast("BinaryIO", upload.stream), upload.filename or ""
     raise Invalid.of("file", "the form has no file")
 
 
-def _format() -> str:
+def _format(name: str) -> str:
+    """By the media type; a form's file also by its name, for which browsers and curl guess one."""
     kind = request.mimetype
     if kind == _MULTIPART:
         kind = next((upload.mimetype for upload in request.files.values()), kind)
-        if kind == "application/vnd.ms-excel":  # what Windows calls a .csv file
-            return "csv"
-    if kind not in FORMATS:
+    found = FORMATS.get(kind) or format_of(name)
+    if found is None:
         raise UnsupportedMediaType(f"Send one of {', '.join(FORMATS)}, or say ?format=.")
-    return FORMATS[kind]
+    return found
 
 
 def _tags(text: str) -> tuple[str, ...]:

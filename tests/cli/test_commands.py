@@ -27,7 +27,8 @@ class Terminal:
         self.db = Database(url)
         migrate.upgrade(self.db)
         self.home = homes.enter(self.db)
-        self.home.add_people(people)
+        if people:
+            self.home.add_people(people)
         self.parts = house_of(self.home, heartbeat=heartbeat)
         self.runner = app_of(self.parts).test_cli_runner()
 

@@ -60,6 +60,11 @@ def test_the_owners_limits_are_the_defaults() -> None:
     assert found.sending.lease_seconds == 60
 
 
+def test_kinds_of_addresses_are_refused_by_name() -> None:
+    assert settings().mail.refuse_addresses == ()
+    assert settings(REFUSE_ADDRESSES=" Typo, role,").mail.refuse_addresses == ("typo", "role")
+
+
 def test_a_loopback_address_has_no_rate_and_a_real_one_has() -> None:
     assert settings().sendgrid.rate_per_second is None
     assert not settings().ses.rate_from_esp
@@ -146,7 +151,8 @@ MISTAKES = [
     ("TRUSTED_PROXIES", "proxy"), ("DATABASE_URL", "mysql://x/y"), ("DATABASE_URL", "sqlite://"),
     ("DATABASE_URL", "sqlite:///:memory:"), ("DATABASE_URL", "postgres://x/y"),
     ("DATABASE_URL", "postgresql://a:b@c:d/e"),
-    ("QUEUE_URL", "redis://x"), ("QUEUE_URL", "postgresql://x/y"), ("WORKER", "on"),
+    ("REFUSE_ADDRESSES", "typo,spam"), ("QUEUE_URL", "redis://x"),
+    ("QUEUE_URL", "postgresql://x/y"), ("WORKER", "on"),
     ("SIMULATOR_URL", "https://simulator.example.com"), ("LOG_FORMAT", "xml"),
     ("MAX_REQUEST_MB", "0"), ("MAIL_FROM", "news"), ("MAIL_FROM", "a@example.com, b@example.com"),
     ("MAIL_FROM", "ünal@example.com"), ("MAIL_FROM_NAME", "a\nb"),

@@ -202,7 +202,8 @@ def test_a_list_is_brought_in(api: Api, kind: str, text: str) -> None:
 
 
 def test_a_form_may_carry_the_file(api: Api) -> None:
-    for name, kind in (("list.csv", "text/csv"), ("list.csv", "application/vnd.ms-excel")):
+    kinds = ("text/csv", "application/vnd.ms-excel", "application/octet-stream")
+    for name, kind in ((name, kind) for name in ("list.csv", "LIST.TSV") for kind in kinds):
         form = {"file": (BytesIO(b"email\na@example.com\n"), name, kind)}
         assert api("POST /subscribers/import", data=form).json["received"] == 1
     empty = api("POST /subscribers/import", data={"x": "y"}, content_type="multipart/form-data")
