@@ -17,7 +17,9 @@ from mail.text import derive_text
 from mail.variables import CAMPAIGN_FIELDS, Analysis, analyse
 
 #: Characters of each part's source.
-SOURCE_LIMITS = {"subject": 1_000, "html": 1_000_000, "text": 1_000_000}
+SOURCE_LIMITS = {"subject": 1_000, "html": 500_000, "text": 500_000}
+#: Tags of HTML; Gmail shows 102 kB of a message, in which there is room for a few thousand.
+ELEMENT_LIMIT = 20_000
 
 
 class Source(NamedTuple):
@@ -112,6 +114,9 @@ def _check(source: Source) -> dict[str, Analysis]:
             continue
         if len(text) > limit:
             problems.append(Problem(part, 1, f"longer than {limit} characters"))
+            continue
+        if part == "html" and text.count("<") > ELEMENT_LIMIT:
+            problems.append(Problem(part, 1, f"more than {ELEMENT_LIMIT} tags of HTML"))
             continue
         try:
             template, _ = parse(text, part, limit=SPAN_LIMIT)

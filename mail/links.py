@@ -20,7 +20,7 @@ from mail.markup import tokens
 from mail.people import OWN_URLS, Person, RenderError, sendable, values_of
 
 #: Click targets of one campaign; each is a row in its table of links.
-LINK_LIMIT = 5_000
+LINK_LIMIT = 2_000
 _WEB = re.compile(r"https?://[^/?#\s\\]", re.IGNORECASE)
 #: A scheme and host that end before the first variable.
 _FIXED_HOST = re.compile(r"https?://[^/?#\s\\]+[/?#]", re.IGNORECASE)

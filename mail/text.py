@@ -5,9 +5,19 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mail.lines import CELL, LINE, NOTHING, PARAGRAPH, SPACE, Lines
-from mail.liquid import Kind, Span, TemplateError, literal, mask, parse
+from mail.liquid import (
+    SPAN_LIMIT,
+    Kind,
+    Problem,
+    Span,
+    TemplateError,
+    literal,
+    mask,
+    parse,
+)
 from mail.markup import Attribute, Token, tokens
 
 _PARAGRAPHS = frozenset(
@@ -26,15 +36,21 @@ _PRINTING = frozenset({"cycle", "increment", "decrement", "echo", "liquid"})
 #: Characters that newsletters use to fill up a preview line.
 _FILLER = re.compile("[\\s\u00a0\u00ad\u034f\u200b-\u200f\u2007\u2060\ufeff]*")
 _HIDDEN = re.compile("\\s[\u00ad\u034f\u200b-\u200f\u2060\ufeff]+(?=\\s)")
+_MOST_OUTPUTS = 2 * SPAN_LIMIT
 _BLANKS = re.compile("[ \t\r\n\f\u00a0]+")
 
 
+@lru_cache(maxsize=2)  # compiling asks twice for the same
 def derive_text(source: str, spans: tuple[Span, ...]) -> str:
-    """Liquid source of a text part that says what the HTML shows."""
+    """Liquid source of a text part that says what the HTML shows. Raises TemplateError for more
+    braces than anybody would show: each is a tag of its own here."""
     writer = _Writer(source, spans)
     for token in tokens(mask(source, spans, raw=False)):
         writer.token(token)
-    return str(writer.lines)
+    text = str(writer.lines)
+    if text.count("{{") > _MOST_OUTPUTS:
+        raise TemplateError((Problem("html", 1, "too many braces in the text"),))
+    return text
 
 
 @dataclass
