@@ -5,10 +5,10 @@ The engine asks before each loop, each look-up and each filter; nothing between 
 takes long, because no value grows past a limit.
 """
 
-import time
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from io import StringIO
+from time import monotonic, thread_time
 from typing import Any, TextIO
 
 import liquid
@@ -20,6 +20,7 @@ from liquid.exceptions import (
     OutputStreamLimitError,
 )
 from liquid.filter import sequence_filter
+from liquid.undefined import UNDEFINED
 
 #: Characters that one part may render to; also of one value, and of all assigned ones together.
 OUTPUT_LIMIT = 1_000_000
@@ -38,20 +39,20 @@ CYCLE_LIMIT = 100
 class Clock:
     """The time of one message. A process that was held up elsewhere has used none of it."""
 
-    __slots__ = ("_deadline", "_used_before")
+    __slots__ = ("_used_before", "deadline")
 
     def __init__(self) -> None:
-        self._used_before = time.thread_time()
-        self._deadline = time.monotonic() + TIME_LIMIT
+        self._used_before = thread_time()
+        self.deadline = monotonic() + TIME_LIMIT  #: when to look again
 
     def check(self) -> None:
         """Raise when the time is over."""
-        if time.monotonic() < self._deadline:
+        if monotonic() < self.deadline:
             return
-        left = TIME_LIMIT - (time.thread_time() - self._used_before)
+        left = TIME_LIMIT - (thread_time() - self._used_before)
         if left <= 0:
             raise LiquidError("took too long", token=None)
-        self._deadline = time.monotonic() + left
+        self.deadline = monotonic() + left
 
 
 class Context(liquid.RenderContext):
@@ -83,15 +84,22 @@ class Context(liquid.RenderContext):
             self.clock.check()
             yield turn
 
-    def get(self, path: list[Any], *args: Any, **named: Any) -> object:
+    def get(self, path: list[Any], *, token: Any, default: object = UNDEFINED) -> object:
         """Called by the engine for each variable."""
-        self.clock.check()
-        return super().get(path, *args, **named)
+        if monotonic() > self.clock.deadline:
+            self.clock.check()
+        if len(path) == 1:  # the engine's own way to a plain name is four times as long
+            try:
+                return self.scope[path[0]]
+            except KeyError:
+                pass
+        return super().get(path, token=token, default=default)
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
-        """Called by the engine before each filter."""
-        self.clock.check()
-        return super().filter(name, token)
+        """Called by the engine before each filter. The engine's own looks at each one's marks."""
+        if monotonic() > self.clock.deadline:
+            self.clock.check()
+        return self.env.filters.get(name) or super().filter(name, token)
 
     def assign(self, key: str, val: Any) -> None:
         """Called by the engine for assign and capture."""
@@ -123,6 +131,16 @@ class Buffer(StringIO):
         return super().write(text)
 
 
+#: Filters whose result is no larger than what they get, or grows once and never again.
+_STEADY = frozenset({
+    "abs", "at_least", "at_most", "base64_decode", "base64_url_safe_decode", "capitalize", "ceil",
+    "compact", "default", "divided_by", "downcase", "find", "find_index", "first", "floor", "has",
+    "last", "lstrip", "map", "modulo", "reject", "remove", "remove_first", "remove_last",
+    "reverse", "round", "rstrip", "size", "slice", "sort", "sort_natural", "squish", "strip",
+    "strip_html", "truncate", "uniq", "upcase", "url_decode", "where",
+})  # fmt: skip
+
+
 def weight_of(value: Any) -> int:
     """About as many characters as a value prints, whatever it shares with others."""
     if isinstance(value, str):
@@ -141,7 +159,7 @@ def _too_long() -> FilterArgumentError:
 def _checked(plain: Callable[..., Any], weigh: Callable[[Any], int]) -> Callable[..., Any]:
     """A filter whose result is not too long for the next one."""
 
-    @wraps(plain)  # with the marks by which the engine knows what else it wants
+    @wraps(getattr(plain, "func", plain))
     def checked(left: Any, *arguments: Any, **named: Any) -> Any:
         result = plain(left, *arguments, **named)
         if weigh(result) > OUTPUT_LIMIT:
@@ -165,7 +183,7 @@ def _length(result: Any) -> int:
 def _product(plain: Callable[..., Any]) -> Callable[..., Any]:
     """A filter whose result can be as long as the product of its arguments."""
 
-    @wraps(plain)
+    @wraps(getattr(plain, "func", plain))
     def bounded(left: Any, *arguments: Any, **named: Any) -> Any:
         longest = max((len(str(argument)) for argument in arguments), default=0)
         size = len(left) if hasattr(left, "__len__") else 0
@@ -208,11 +226,13 @@ def _frozen(value: Any) -> object:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def limited(filters: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """The filters, each within limits."""
-    kept = filters | {"uniq": _uniq}
+def limited(environment: liquid.Environment) -> dict[str, Callable[..., Any]]:
+    """The environment's filters, each within limits and with what it wants to know."""
+    kept = environment.filters | {"uniq": _uniq}
+    for name, plain in kept.items():
+        if getattr(plain, "with_environment", False):
+            kept[name] = partial(plain, environment=environment)
     kept |= {name: _product(kept[name]) for name in ("replace", "join")}
-    return {
-        name: _checked(plain, weight_of if name == "concat" else _length)
-        for name, plain in kept.items()
-    }
+    for name in kept.keys() - _STEADY:
+        kept[name] = _checked(kept[name], weight_of if name == "concat" else _length)
+    return kept

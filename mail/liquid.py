@@ -23,7 +23,7 @@ _LONG_SPACE = re.compile(r"\s{200}")
 class Problem(NamedTuple):
     """One thing an author has to mend."""
 
-    part: str  #: subject, html or text
+    part: str  #: subject, preheader, html or text
     line: int
     message: str
 
@@ -161,7 +161,7 @@ class Environment(liquid.Environment):
         for tag in ("include", "render"):
             del self.tags[tag]
         del self.filters["safe"]
-        self.filters = limited(self.filters)
+        self.filters = limited(self)
 
 
 @cache
@@ -178,7 +178,7 @@ def parse(
         spans = scan(source)
         if limit is not None:
             _refuse(source, spans, limit)
-        template = _parsed(source, autoescape=part == "html")
+        template = _parsed(source, autoescape=part in ("html", "preheader"))
     except _SpanError as error:
         where, message = error.position, error.message
     except LiquidError as error:

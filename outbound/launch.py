@@ -19,6 +19,7 @@ from database.segment_sql import Condition
 from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
+from outbound import custom_headers
 from outbound.composer import Composer
 from outbound.idempotency import Request, fingerprint, first_answer, free, once
 from utils import addresses
@@ -55,6 +56,8 @@ class Draft:
     track_clicks: bool = True
     allow_missing: bool = False
     esp: str | None = None
+    preheader: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Equal for requests that ask for the same."""
@@ -182,7 +185,7 @@ class Launcher:
             "reply_to": draft.reply_to, "segment": rule, "topic": topic,
             "options": {
                 "track_opens": draft.track_opens, "track_clicks": draft.track_clicks,
-                "allow_missing": draft.allow_missing, **({"esp": draft.esp} if draft.esp else {}),
+                "allow_missing": draft.allow_missing, **optional(draft),
             },
             "created_at": now, "launched_at": now,
         }  # fmt: skip
@@ -243,6 +246,13 @@ def refuse_lacking(compiled: Compiled, words: Mapping[str, str]) -> None:
         )
 
 
+def optional(draft: Draft) -> dict[str, Any]:
+    """The options that most campaigns do not have."""
+    headers = custom_headers.written(draft.headers)
+    found = {"esp": draft.esp, "preheader": draft.preheader, "headers": headers}
+    return {name: value for name, value in found.items() if value}
+
+
 def checked(composer: Composer, row: Mapping[str, Any]) -> Compiled:
     """The compiled content, or Invalid with the line of each mistake."""
     try:
@@ -256,7 +266,7 @@ def checked(composer: Composer, row: Mapping[str, Any]) -> Compiled:
 def header_problems(draft: Draft) -> list[FieldError]:
     """Contract §4: CR or LF in a campaign's header fields is refused, not mended."""
     problems = []
-    for name in ("subject", "name", "from_name", "from_email", "reply_to"):
+    for name in ("subject", "name", "from_name", "from_email", "reply_to", "preheader"):
         value = getattr(draft, name) or ""
         if any(char in value for char in "\r\n\0"):
             problems.append(FieldError(name, "must be one line: CR, LF and NUL are not allowed"))
@@ -266,7 +276,7 @@ def header_problems(draft: Draft) -> list[FieldError]:
         problems.append(FieldError("subject", "must not be empty"))
     if not any((content or "").strip() for content in (draft.html, draft.text)):
         problems.append(FieldError("html", "give html, text, or both"))
-    return problems
+    return [*problems, *custom_headers.problems(draft.headers)]
 
 
 def sender_problems(identity: Identity, draft: Draft) -> list[FieldError]:

@@ -43,6 +43,8 @@ SOURCE = Source(
     "<a href='https://a.example/?q={{ v }}&amp;x=1'>{{ w | default: '<none>' }}</a>\n.\n</body>",
     text="{{ v }}|{{ w }}\n.\n{% for i in items %}- {{ i }}\n{% endfor %}{% raw %}{{s1}}{% endraw %}",
     allow_missing=True,
+    preheader="{{ v }} & {% if w %}{{ w }}{% endif %} -name- {% raw %}{{s0}}{% endraw %}",
+    headers=(("X-Entity-Ref-ID", "-name- {{s0}} 42"), ("References", "<a@example.com> <b@example.com>")),
 )  # fmt: skip
 values = st.one_of(
     st.sampled_from(HOSTILE),
@@ -146,3 +148,4 @@ def test_everybody_gets_the_same_bytes_whichever_way(
         first, *others = (ways[name]["headers"] for name in transports)
         assert others == [first] * len(others)
         assert first["list-unsubscribe"] == message.headers[0]
+        assert {name.lower(): value for name, value in SOURCE.headers}.items() <= first.items()
