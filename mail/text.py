@@ -18,7 +18,7 @@ from mail.liquid import (
     mask,
     parse,
 )
-from mail.markup import Attribute, Token, tokens
+from mail.markup import Attribute, Token, attribute_text, tokens
 
 _PARAGRAPHS = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "blockquote", "pre"}
@@ -203,11 +203,11 @@ class _Writer:
         position = attribute.start
         for span in inside:
             if attribute.start <= span.start < attribute.end:
-                pieces.append(literal(html.unescape(self.source[position : span.start])))
+                pieces.append(literal(attribute_text(self.source[position : span.start])))
                 if span.kind is Kind.OUTPUT or (tags and span.kind is Kind.TAG):
                     pieces.append(_undashed(self.source[span.start : span.end]))
                 position = span.end
-        pieces.append(literal(html.unescape(self.source[position : attribute.end])))
+        pieces.append(literal(attribute_text(self.source[position : attribute.end])))
         return _BLANKS.sub(" ", "".join(pieces))
 
     def end_link(self) -> None:
