@@ -91,7 +91,7 @@ class Context(liquid.RenderContext):
         if len(path) == 1:  # the engine's own way to a plain name is four times as long
             try:
                 return self.scope[path[0]]
-            except KeyError:
+            except (KeyError, TypeError):  # not there, or no name at all
                 pass
         return super().get(path, token=token, default=default)
 

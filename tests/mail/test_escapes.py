@@ -94,7 +94,7 @@ def test_a_value_is_printed_as_it_is(value: str, use: str) -> None:
 
 @pytest.mark.parametrize("name", ["__class__", "constructor", "keys", "__globals__", "size"])
 def test_a_path_leads_only_through_what_a_person_has(name: str) -> None:
-    for path in (f"v.{name}", f"v['{name}']", f"v.k.{name}", f"v[w].{name}"):
+    for path in (f"v.{name}", f"v['{name}']", f"v.k.{name}", f"v[w].{name}", "[v]", "[v.k]"):
         campaign = plain(f"[{{{{ {path} }}}}]", allow_missing=True)
         shown = html_of(campaign, campaign.render(somebody({"v": {"k": []}, "w": "k"})))
         assert shown in {"[]", "[0]", "[1]"}
