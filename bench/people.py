@@ -18,13 +18,13 @@ def fill(path: Path, count: int) -> None:
     database = Database(f"sqlite:///{path}")
     migrate.upgrade(database)
     for start in range(0, count, _SLICE):
-        rows = [_person(number) for number in range(start, min(start + _SLICE, count))]
+        rows = [person(number) for number in range(start, min(start + _SLICE, count))]
         with database.write() as connection:
             connection.execute(subscribers.insert(), rows)
     database.dispose()
 
 
-def _person(number: int) -> dict[str, object]:
+def person(number: int) -> dict[str, object]:
     return {
         "address": f"reader.{number}@example.com", "email": f"Reader.{number}@example.com",
         "name": f"{NAMES[number % len(NAMES)]} {number}", "status": "active",

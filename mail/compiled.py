@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from mail.budget import Clock
 from mail.links import fill_link, is_template
 from mail.liquid import Problem, parse, render_whole
 from mail.message import Content, Message
@@ -99,9 +100,9 @@ def render_view(compiled: Compiled, person: Person) -> str:
 
 def preview(compiled: Compiled, person: Person) -> Preview:
     """All parts for this person. What is missing is empty and named. Raises RenderError."""
-    values = _view_values(compiled, person)
+    values, clock = _view_values(compiled, person), Clock()
     subject, html, text = (
-        _whole(source, part, values) if source is not None else None
+        _whole(source, part, values, clock) if source is not None else None
         for part, source in zip(Parts._fields, compiled.view, strict=True)
     )
     return Preview(one_line(subject or ""), html, text, compiled.missing(person))
@@ -117,9 +118,9 @@ def _view_values(compiled: Compiled, person: Person) -> dict[str, Any]:
     return values
 
 
-def _whole(source: str, part: str, values: dict[str, Any]) -> str:
+def _whole(source: str, part: str, values: dict[str, Any], clock: Clock | None = None) -> str:
     template, _ = parse(source, part)
     try:
-        return sendable(render_whole(template, values))
+        return sendable(render_whole(template, values, clock))
     except Exception as error:
         raise engine_fault(error) from error

@@ -4,6 +4,7 @@ compiles the same source into the same links and slots."""
 from typing import NamedTuple
 
 from database.models import CampaignKind
+from mail.advice import advise
 from mail.compiled import Compiled, Parts
 from mail.footer import insert_at_end, with_footers
 from mail.headers import PERSONAL, feedback_id, list_headers
@@ -11,13 +12,16 @@ from mail.links import NO_LINKS, Links, find_links, is_template, rewrite
 from mail.liquid import SPAN_LIMIT, Problem, TemplateError, parse, scan
 from mail.message import Attachment, Content, Pieces
 from mail.people import escape_html, one_line
+from mail.preheader import with_preheader
 from mail.renderer import Urls
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Slots, Token
 from mail.text import derive_text
 from mail.variables import CAMPAIGN_FIELDS, Analysis, analyse
 
 #: Characters of each part's source.
-SOURCE_LIMITS = {"subject": 1_000, "html": 1_000_000, "text": 1_000_000}
+SOURCE_LIMITS = {"subject": 1_000, "preheader": 1_000, "html": 500_000, "text": 500_000}
+#: Tags of HTML; Gmail shows 102 kB of a message, in which there is room for a few thousand.
+ELEMENT_LIMIT = 20_000
 
 
 class Source(NamedTuple):
@@ -29,6 +33,8 @@ class Source(NamedTuple):
     track_opens: bool = True
     track_clicks: bool = True
     allow_missing: bool = False  #: a missing variable prints nothing instead of failing the send
+    preheader: str | None = None  #: Liquid; what a list of messages shows after the subject
+    headers: tuple[tuple[str, str], ...] = ()  #: of the author; checked
 
 
 class Campaign(NamedTuple):
@@ -61,6 +67,7 @@ def compile_campaign(
     known = _known(source, campaign, sender)
     analyses = _check(source)
     parts = _complete(source, sender.postal_address if bulk else None)
+    parts = parts._replace(html=_topped(parts.html, source.preheader))
     links = _links(parts.html, analyses, known)
     slots = Slots(_constants(known), _tokens(urls.public_url))
     pieces = _cut(parts._replace(html=_mailed(parts.html, links, source, urls)), slots, analyses)
@@ -74,7 +81,7 @@ def compile_campaign(
         html=pieces["html"],
         text=pieces["text"],
         slot_count=slots.count,
-        headers=_headers(campaign, sender),
+        headers=(*_headers(campaign, sender), *source.headers),
         personal_headers=PERSONAL if bulk else (),
         attachments=attachments,
         label=campaign.label,
@@ -83,7 +90,10 @@ def compile_campaign(
         content=content,
         links=links.targets if source.track_clicks else (),
         variables=tuple(use for analysis in analyses.values() for use in analysis.uses),
-        warnings=links.warnings if source.track_clicks else (),
+        warnings=(
+            *(links.warnings if source.track_clicks else ()),
+            *(_advice(source, pieces) if bulk else ()),
+        ),
         allow_missing=source.allow_missing,
         slots=slots,
         urls=urls,
@@ -106,12 +116,17 @@ def _check(source: Source) -> dict[str, Analysis]:
     problems: list[Problem] = []
     if source.html is None and source.text is None:
         problems.append(Problem("html", 1, "neither html nor text"))
+    if source.preheader and source.html is None:
+        problems.append(Problem("preheader", 1, "stands in the HTML, and there is none"))
     for part, limit in SOURCE_LIMITS.items():
         text = getattr(source, part)
         if text is None:
             continue
         if len(text) > limit:
             problems.append(Problem(part, 1, f"longer than {limit} characters"))
+            continue
+        if part == "html" and text.count("<") > ELEMENT_LIMIT:
+            problems.append(Problem(part, 1, f"more than {ELEMENT_LIMIT} tags of HTML"))
             continue
         try:
             template, _ = parse(text, part, limit=SPAN_LIMIT)
@@ -135,10 +150,22 @@ def _complete(source: Source, postal_address: str | None) -> Parts:
     return Parts(source.subject, html, text)
 
 
+def _topped(html: str | None, preheader: str | None) -> str | None:
+    return None if html is None else with_preheader(html, preheader)
+
+
+def _advice(source: Source, pieces: dict[str, Pieces | None]) -> tuple[Problem, ...]:
+    if source.html is None:
+        return ()
+    spans = scan(source.html)
+    words = derive_text(source.html, spans)
+    return advise(source.html, spans, pieces["html"] or (), words=words)
+
+
 def _links(html: str | None, analyses: dict[str, Analysis], known: dict[str, object]) -> Links:
     if html is None:
         return NO_LINKS
-    links = find_links(html, scan(html), analyses["html"].local_names, known)
+    links = find_links(html, scan(html), _local_names(analyses, "html"), known)
     if links.problems:
         raise TemplateError(links.problems)
     return links
@@ -190,9 +217,15 @@ def _cut(parts: Parts, slots: Slots, analyses: dict[str, Analysis]) -> dict[str,
         if source is None:
             pieces[part] = None
             continue
-        analysis = analyses.get(part) or analyses["html"]
-        pieces[part] = slots.cut(source, part, analysis.local_names)
+        pieces[part] = slots.cut(source, part, _local_names(analyses, part))
     return pieces
+
+
+def _local_names(analyses: dict[str, Analysis], part: str) -> frozenset[str]:
+    """Of a part; the preheader stands in the HTML."""
+    names = (analyses.get(part) or analyses["html"]).local_names
+    above = analyses.get("preheader") if part == "html" else None
+    return names | above.local_names if above else names
 
 
 def _headers(campaign: Campaign, sender: Sender) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,6 @@
 """Links of a source: found by position, replaced by position, and filled at click. The rest of the
 source keeps every byte."""
 
-import html
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
@@ -16,11 +15,11 @@ from liquid.exceptions import LiquidError
 from liquid.stringify import to_liquid_string
 
 from mail.liquid import Environment, Kind, Problem, Span, line_of, mask, render_whole
-from mail.markup import tokens
+from mail.markup import attribute_text, tokens
 from mail.people import OWN_URLS, Person, RenderError, sendable, values_of
 
 #: Click targets of one campaign; each is a row in its table of links.
-LINK_LIMIT = 5_000
+LINK_LIMIT = 2_000
 _WEB = re.compile(r"https?://[^/?#\s\\]", re.IGNORECASE)
 #: A scheme and host that end before the first variable.
 _FIXED_HOST = re.compile(r"https?://[^/?#\s\\]+[/?#]", re.IGNORECASE)
@@ -179,7 +178,7 @@ def _variable(
 def _literal(text: str) -> str:
     """Characters of an href as a browser reads them; braces are encoded, so that Liquid stands
     only where the author put it."""
-    text = re.sub(r"[\t\r\n]", "", html.unescape(text))
+    text = re.sub(r"[\t\r\n]", "", attribute_text(text))
     return text.replace("{", "%7B").replace("}", "%7D")
 
 

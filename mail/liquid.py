@@ -2,38 +2,28 @@
 source. Knows nothing of HTML, people or campaigns."""
 
 import re
-import time
 from enum import Enum
-from functools import cache
-from io import StringIO
-from typing import Any, NamedTuple, TextIO
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import liquid
-from liquid.exceptions import (
-    FilterArgumentError,
-    LiquidError,
-    LoopIterationLimitError,
-    OutputStreamLimitError,
-)
+from liquid.exceptions import LiquidError
 
-#: Characters that one part may render to.
-OUTPUT_LIMIT = 1_000_000
-#: Turns of all loops of one part for one person together; also the longest literal range.
-LOOP_LIMIT = 10_000
-#: Seconds that one part may take for one person. A safety net behind the counted limits.
-TIME_LIMIT = 1.0
+from mail.budget import LOOP_LIMIT, Buffer, Clock, Context, limited
+
 #: Characters between two delimiters, and of white space in a row there: the engine's lexer
 #: needs quadratic time for what is longer.
 TAG_LIMIT = 20_000
-#: Tags and outputs that an author may use in one part: each is walked for each person.
-SPAN_LIMIT = 10_000
+#: Tags and outputs that an author may use in one part, and their characters together: all are read
+#: several times, and walked for each person.
+SPAN_LIMIT, SPANS_LIMIT = 5_000, 150_000
 _LONG_SPACE = re.compile(r"\s{200}")
 
 
 class Problem(NamedTuple):
     """One thing an author has to mend."""
 
-    part: str  #: subject, html or text
+    part: str  #: subject, preheader, html or text
     line: int
     message: str
 
@@ -56,6 +46,9 @@ class Kind(Enum):
     TAG = "tag"  #: {% … %}
     VERBATIM = "verbatim"  #: {% raw %} or {% endraw %}; what stands between them is plain text
     COMMENT = "comment"  #: a whole comment or doc block, or an inline comment
+
+
+_READ = (Kind.OUTPUT, Kind.TAG)
 
 
 class Span(NamedTuple):
@@ -156,49 +149,11 @@ def literal(text: str) -> str:
     return text.replace("{", "{{ '{' }}")
 
 
-class Context(liquid.RenderContext):
-    """Names and budget of one part for one person; loops are counted together, not each."""
-
-    def __init__(self, template: liquid.BoundTemplate, values: dict[str, Any]) -> None:
-        super().__init__(template, globals=values)
-        self.turns = 0
-        self.deadline = time.monotonic() + TIME_LIMIT
-
-    def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Called by the engine before each loop."""
-        self.turns += length
-        if self.turns > LOOP_LIMIT:
-            raise LoopIterationLimitError("too many turns of loops", token=None)
-        if time.monotonic() > self.deadline:
-            raise LiquidError("took too long", token=None)
-        super().raise_for_loop_limit(length)
-
-    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        """What a block prints into: its own buffer, within what is left of the limit."""
-        return Buffer(buf.size if isinstance(buf, Buffer) else 0)
-
-
-class Buffer(StringIO):
-    """What is printed, up to the limit. Line ends stay as they are written."""
-
-    def __init__(self, used: int = 0) -> None:
-        super().__init__(newline="")
-        self.size = used
-
-    def write(self, text: str) -> int:
-        """Called by the engine for each piece."""
-        self.size += len(text)
-        if self.size > OUTPUT_LIMIT:
-            raise OutputStreamLimitError(f"prints more than {OUTPUT_LIMIT} characters", token=None)
-        return super().write(text)
-
-
 class Environment(liquid.Environment):
     """The language; what differs by place is in its subclasses and arguments."""
 
     context_depth_limit = 20
     loop_iteration_limit = LOOP_LIMIT
-    local_namespace_limit = 100_000
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         """The standard ones, less what reads files (include, render) or lifts escaping (safe)."""
@@ -206,26 +161,7 @@ class Environment(liquid.Environment):
         for tag in ("include", "render"):
             del self.tags[tag]
         del self.filters["safe"]
-        for name in ("replace", "join"):
-            self.filters[name] = _bounded(self.filters[name])
-
-
-def _bounded(plain: Any) -> Any:
-    """A filter whose result can be as long as the product of its arguments."""
-
-    def bounded(left: Any, *arguments: Any, **named: Any) -> Any:
-        longest = max((len(str(argument)) for argument in arguments), default=0)
-        size = len(left) if hasattr(left, "__len__") else 0
-        if isinstance(left, range) and size > LOOP_LIMIT:
-            raise FilterArgumentError("range is too long", token=None)
-        if (size + 1) * longest > OUTPUT_LIMIT:
-            raise FilterArgumentError("result would be too long", token=None)
-        return plain(left, *arguments, **named)
-
-    for flag in ("with_context", "with_environment"):
-        if getattr(plain, flag, False):
-            setattr(bounded, flag, True)
-    return bounded
+        self.filters = limited(self)
 
 
 @cache
@@ -240,9 +176,9 @@ def parse(
     """Parse one part, or say where it is wrong. `limit` is for its number of tags."""
     try:
         spans = scan(source)
-        if limit is not None and len(spans) > limit:
-            raise _SpanError(spans[limit].start, f"more than {limit} tags")
-        template = environment(autoescape=part == "html").from_string(source)
+        if limit is not None:
+            _refuse(source, spans, limit)
+        template = _parsed(source, autoescape=part in ("html", "preheader"))
     except _SpanError as error:
         where, message = error.position, error.message
     except LiquidError as error:
@@ -254,6 +190,24 @@ def parse(
     else:
         return template, spans
     raise TemplateError((Problem(part, line_of(source, where), message),))
+
+
+@lru_cache(maxsize=4)  # compiling asks twice for the same; rendering leaves no trace in it
+def _parsed(source: str, *, autoescape: bool) -> liquid.BoundTemplate:
+    return environment(autoescape=autoescape).from_string(source)
+
+
+def _refuse(source: str, spans: tuple[Span, ...], limit: int) -> None:
+    """What the engine would take, and no author means."""
+    if len(spans) > limit:
+        raise _SpanError(spans[limit].start, f"more than {limit} tags")
+    read = 0
+    for span in spans:
+        read += span.end - span.start if span.kind in _READ else 0
+        if read > SPANS_LIMIT:
+            raise _SpanError(span.start, f"more than {SPANS_LIMIT} characters in tags")
+        if span.name == "else" and source[span.start : span.end].strip("{%-} \t\r\n") != "else":
+            raise _SpanError(span.start, "'else' takes no condition; write elsif")
 
 
 #: Tags that enclose others.
@@ -279,11 +233,12 @@ def _unclosed(source: str) -> int:
     return open_blocks[-1].start if open_blocks else len(source)
 
 
-def render_whole(template: liquid.BoundTemplate, values: dict[str, Any]) -> str:
+def render_whole(
+    template: liquid.BoundTemplate, values: dict[str, Any], clock: Clock | None = None
+) -> str:
     """Render all of a template, within its budget. Nulls are dropped: what is missing is absent."""
-    context = Context(
-        template, {name: value for name, value in values.items() if value is not None}
-    )
+    present = {name: value for name, value in values.items() if value is not None}
+    context = Context(template, present, clock)
     buffer = Buffer()
     for node in template.nodes:
         node.render(context, buffer)

@@ -1,8 +1,10 @@
 """A tokenizer for HTML as it is written, by position and in linear time: nothing is repaired,
 moved or lost, and malformed markup never raises."""
 
+import html
 import re
 from collections.abc import Iterator
+from html.entities import html5
 from typing import NamedTuple
 
 
@@ -53,6 +55,23 @@ def tokens(source: str) -> Iterator[Token]:
             position = stop
     if position < len(source):
         yield Token("text", position, len(source))
+
+
+_REFERENCE = re.compile(r"&(?:#\w+;?|([a-zA-Z][a-zA-Z0-9]*)(;?)(=?))")
+
+
+def attribute_text(value: str) -> str:
+    """An attribute's value as browsers read it: `&region=eu` in a link is no `&reg;` (HTML, named
+    character reference state)."""
+    return _REFERENCE.sub(_character, value)
+
+
+def _character(found: re.Match[str]) -> str:
+    name, end, equals = found.groups()
+    if name is None:
+        return html.unescape(found[0])
+    known = name + end in html5 and (end or not equals)
+    return html5[name + end] + equals if known else found[0]
 
 
 def _hidden(source: str, start: int, opening: str) -> Token:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from orjson import loads
 
+from mail.budget import OUTPUT_LIMIT
 from mail.headers import unsubscribe_frame
-from mail.liquid import OUTPUT_LIMIT
 from mail.message import Content, Message, slots_of
 from mail.people import RenderError, escape_html, look_up, values_of
 from mail.slots import CONSENT_SLOT, TRACKING_SLOT, Plain, Slots, place_odd, run_logic

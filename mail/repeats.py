@@ -13,7 +13,8 @@ from liquid.builtin.tags.case_tag import CaseNode, MultiExpressionBlockNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
-from mail.liquid import BLOCKS, Context, Kind, Span
+from mail.budget import Context
+from mail.liquid import BLOCKS, Kind, Span
 
 #: Nodes that neither remember anything nor depend on what came before.
 _STATELESS = (

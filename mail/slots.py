@@ -25,7 +25,8 @@ from liquid.builtin.tags.inline_comment_tag import InlineCommentNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 from liquid.exceptions import LiquidError
 
-from mail.liquid import Buffer, Context, environment, parse
+from mail.budget import Buffer, Clock, Context
+from mail.liquid import environment, parse
 from mail.message import Pieces
 from mail.people import RenderError, one_line, sendable, text_of
 from mail.repeats import repeated
@@ -232,8 +233,9 @@ def place_odd(plain: Plain, value: Any, slots: list[str]) -> None:
 def run_logic(logics: list[Logic], values: dict[str, Any], slots: list[str]) -> None:
     """Let the engine fill its slots. Whatever fails in it fails this person's message only."""
     present = {name: value for name, value in values.items() if value is not None}
+    clock = Clock()
     for logic in logics:
-        context = Context(logic.template, present)
+        context = Context(logic.template, present, clock)
         for nodes, slot in logic.steps:
             buffer = Buffer()
             try:

@@ -5,10 +5,20 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mail.lines import CELL, LINE, NOTHING, PARAGRAPH, SPACE, Lines
-from mail.liquid import Kind, Span, TemplateError, literal, mask, parse
-from mail.markup import Attribute, Token, tokens
+from mail.liquid import (
+    SPAN_LIMIT,
+    Kind,
+    Problem,
+    Span,
+    TemplateError,
+    literal,
+    mask,
+    parse,
+)
+from mail.markup import Attribute, Token, attribute_text, tokens
 
 _PARAGRAPHS = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dl", "blockquote", "pre"}
@@ -26,15 +36,21 @@ _PRINTING = frozenset({"cycle", "increment", "decrement", "echo", "liquid"})
 #: Characters that newsletters use to fill up a preview line.
 _FILLER = re.compile("[\\s\u00a0\u00ad\u034f\u200b-\u200f\u2007\u2060\ufeff]*")
 _HIDDEN = re.compile("\\s[\u00ad\u034f\u200b-\u200f\u2060\ufeff]+(?=\\s)")
+_MOST_OUTPUTS = 2 * SPAN_LIMIT
 _BLANKS = re.compile("[ \t\r\n\f\u00a0]+")
 
 
+@lru_cache(maxsize=2)  # compiling asks twice for the same
 def derive_text(source: str, spans: tuple[Span, ...]) -> str:
-    """Liquid source of a text part that says what the HTML shows."""
+    """Liquid source of a text part that says what the HTML shows. Raises TemplateError for more
+    braces than anybody would show: each is a tag of its own here."""
     writer = _Writer(source, spans)
     for token in tokens(mask(source, spans, raw=False)):
         writer.token(token)
-    return str(writer.lines)
+    text = str(writer.lines)
+    if text.count("{{") > _MOST_OUTPUTS:
+        raise TemplateError((Problem("html", 1, "too many braces in the text"),))
+    return text
 
 
 @dataclass
@@ -187,11 +203,11 @@ class _Writer:
         position = attribute.start
         for span in inside:
             if attribute.start <= span.start < attribute.end:
-                pieces.append(literal(html.unescape(self.source[position : span.start])))
+                pieces.append(literal(attribute_text(self.source[position : span.start])))
                 if span.kind is Kind.OUTPUT or (tags and span.kind is Kind.TAG):
                     pieces.append(_undashed(self.source[span.start : span.end]))
                 position = span.end
-        pieces.append(literal(html.unescape(self.source[position : attribute.end])))
+        pieces.append(literal(attribute_text(self.source[position : attribute.end])))
         return _BLANKS.sub(" ", "".join(pieces))
 
     def end_link(self) -> None:

@@ -12,6 +12,7 @@ from database.segment_sql import Condition
 from database.segments import SavedSegments, SegmentError, parse
 from mail.compiled import Compiled
 from mail.liquid import TemplateError
+from outbound import custom_headers
 from outbound.composer import Composer
 from outbound.draft import Draft, Identity
 from utils import addresses
@@ -169,7 +170,7 @@ def lacking_problems(compiled: Compiled, words: Mapping[str, str]) -> list[Field
 def header_problems(draft: Draft) -> list[FieldError]:
     """Contract §4: CR or LF in a campaign's header fields is refused, not mended."""
     problems = []
-    for name in ("subject", "name", "from_name", "from_email", "reply_to"):
+    for name in ("subject", "name", "from_name", "from_email", "reply_to", "preheader"):
         value = getattr(draft, name) or ""
         if any(char in value for char in "\r\n\0"):
             problems.append(FieldError(name, "must be one line: CR, LF and NUL are not allowed"))
@@ -179,7 +180,7 @@ def header_problems(draft: Draft) -> list[FieldError]:
         problems.append(FieldError("subject", "must not be empty"))
     if not draft.has_content:
         problems.append(FieldError("html", "give html, text, or both"))
-    return problems
+    return [*problems, *custom_headers.problems(draft.headers)]
 
 
 def sender_problems(identity: Identity, draft: Draft) -> list[FieldError]:

@@ -95,6 +95,8 @@ class Composer:
                 track_opens=options.get("track_opens", True),
                 track_clicks=options.get("track_clicks", True),
                 allow_missing=options.get("allow_missing", False),
+                preheader=options.get("preheader"),
+                headers=tuple(options.get("headers", {}).items()),
             ),
             campaign=Campaign(
                 row["id"], row["nonce"], row["name"], row["topic"], CampaignKind(row["kind"]),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from outbound import custom_headers
 from outbound.idempotency import fingerprint
 from utils.errors import FieldError
 
@@ -14,6 +15,8 @@ _OPEN: Mapping[str, tuple[str | None, ...]] = {
 }  # fmt: skip
 #: Names of many campaigns stand below each other.
 _LONGEST_NAME = 200
+#: Fields that came after the first version.
+_LATER = {"scheduled_at", "preheader", "headers"}
 _WRITTEN = (*_OPEN, "subject", "html", "text", "scheduled_at")
 
 
@@ -41,14 +44,15 @@ class Draft:
     track_clicks: bool = True
     allow_missing: bool = False
     esp: str | None = None
+    preheader: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     scheduled_at: float | None = None  #: Unix seconds; None = as soon as it is sent
 
     def fingerprint(self) -> str:
-        """Equal for requests that ask for the same. A time that is not named is no part of it:
-        requests of before there were times keep theirs."""
-        timeless = {"scheduled_at"} if self.scheduled_at is None else set[str]()
-        names = [name for name in self.__slots__ if name not in timeless]
-        return fingerprint({name: getattr(self, name) for name in names})
+        """Equal for requests that ask for the same. What was not always there and is not named is
+        no part of it: requests of before keep theirs."""
+        named = {name: getattr(self, name) for name in self.__slots__}
+        return fingerprint({n: value for n, value in named.items() if value or n not in _LATER})
 
     @property
     def has_content(self) -> bool:
@@ -61,11 +65,18 @@ class Draft:
         return self.name or self.subject[:_LONGEST_NAME]
 
     @property
+    def extras(self) -> dict[str, Any]:
+        """Options that most campaigns and mails do not have."""
+        headers = custom_headers.written(self.headers)
+        found = {"esp": self.esp, "preheader": self.preheader, "headers": headers}
+        return {name: value for name, value in found.items() if value}
+
+    @property
     def options(self) -> dict[str, Any]:
         """What of it has no column of its own."""
         return {
             "track_opens": self.track_opens, "track_clicks": self.track_clicks,
-            "allow_missing": self.allow_missing, **({"esp": self.esp} if self.esp else {}),
+            "allow_missing": self.allow_missing, **self.extras,
         }  # fmt: skip
 
 

@@ -47,6 +47,8 @@ class Mail:
     expires_at: float | None = None  #: Unix seconds; not sent from then on
     on_doubt: str = "hold"  #: or `resend`: better twice than never
     esp: str | None = None
+    preheader: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Equal for requests that ask for the same."""
@@ -57,6 +59,7 @@ class Mail:
         return Draft(
             self.subject, self.html, self.text, from_email=self.from_email,
             from_name=self.from_name, reply_to=self.reply_to, esp=self.esp,
+            preheader=self.preheader, headers=self.headers,
         )  # fmt: skip
 
 
@@ -142,8 +145,8 @@ class Mailer:
         """The columns of its campaign. Nothing is tracked: it is one person's own matter."""
         options = {
             "to": to.email, "variables": dict(mail.variables), "metadata": dict(mail.metadata),
-            "tags": list(mail.tags), "expires_at": mail.expires_at, "esp": mail.esp,
-            "on_doubt": mail.on_doubt,
+            "tags": list(mail.tags), "expires_at": mail.expires_at, "on_doubt": mail.on_doubt,
+            **draft.extras,
         }  # fmt: skip
         return {
             "kind": CampaignKind.TRANSACTIONAL, "name": draft.subject[:200], "topic": None,

@@ -32,6 +32,7 @@ def _rule(value: Any) -> Any:
 
 
 Rule = Annotated[str | dict[str, Any] | None, BeforeValidator(_rule)]
+Headers = dict[Annotated[str, Field(max_length=100)], Line]
 EspName = Annotated[str, Field(max_length=50)]
 
 
@@ -68,6 +69,8 @@ class CampaignIn(Body):
     allow_missing: bool = Field(False, description="Send although some lack a variable")
     esp: EspName | None = Field(None, description="Only through this ESP")
     scheduled_at: Moment | None = Field(None, description="Leaves then, up to a year ahead")
+    preheader: Line | None = Field(None, description="Liquid; shown after the subject in lists")
+    headers: Headers = Field({}, description="Of a short list; the same for everybody")
 
     def draft(self) -> Draft:
         """The request in the words of the core."""

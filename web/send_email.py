@@ -6,7 +6,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from outbound.transactional import Mail
-from web.campaign_models import Body, Content, EspName, KeyHeader, Line
+from web.campaign_models import Body, Content, EspName, Headers, KeyHeader, Line
 from web.context import house
 from web.shapes import Answer, Moment
 
@@ -47,6 +47,8 @@ class MailIn(Body):
         "hold", description="When an ESP may have taken it: hold, or once more (perhaps twice)"
     )
     esp: EspName | None = Field(None, description="Only through this ESP")
+    preheader: Line | None = Field(None, description="Liquid; shown after the subject in lists")
+    headers: Headers = Field({}, description="Of a short list, like References")
 
     def mail(self) -> Mail:
         """The request in the words of the core."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench import campaign, memory, ours
+from bench import campaign, memory, ours, templates
 
 RECIPIENTS = 200
 
@@ -25,6 +25,12 @@ def test_a_gate_that_is_missed_is_said() -> None:
     result = campaign.Result([slow])
     assert not result.passed
     assert "MISSED" in campaign.shown(result)
+
+
+def test_templates_with_and_without_logic_are_measured_in_one_run() -> None:
+    found = templates.measure(5, rounds=1)
+    assert set(found) == {"variables", "logic", "engine"}
+    assert found["variables"] < found["logic"]
 
 
 @pytest.mark.skipif(not memory.available(), reason="the peak of a process is read from /proc")

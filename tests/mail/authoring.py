@@ -28,7 +28,7 @@ def compiled(
     mailto: str | None = None,
     postal_address: str = ADDRESS,
     sender_name: str = "Example",
-    **options: bool,
+    **options: Any,
 ) -> Compiled:
     """A campaign compiled from these parts."""
     return compile_campaign(

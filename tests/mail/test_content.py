@@ -292,7 +292,40 @@ def test_problems_of_all_parts_are_reported_together_with_their_lines() -> None:
         ("{{" + " " * 5_000 + "}}", 1, "empty tag"),
         ("{% liquid\nassign a = 1\necho b | nope\n%}", 3, "nope"),
         ("{% if a %}\n{% for x in y %}\n{% endif %}", 3, "endif"),
-        ("{{ a }}" * 10_001, 1, "more than 10000 tags"),
+        ("{{ a }}" * 5_001, 1, "more than 5000 tags"),
+        (
+            "\n{{ a | upcase }}" + f"{{{{ a | append: '{'x' * 19_000}' }}}}\n" * 9,
+            9,
+            "characters in tags",
+        ),
+        ("\n{{ a | slice }}", 2, "'slice' takes 1 to 2 arguments"),
+        ("\n{{ a | default: b, c }}", 2, "'default' takes 0 to 1 arguments"),
+        ("\n{{ a | upcase: 1 }}", 2, "'upcase' takes 0 arguments"),
+        ("{% if a %}\n{% else if b %}x{% endif %}", 2, "write elsif"),
+        ("{% if a %}\n{% elif b %}x{% endif %}", 2, "unexpected tag 'elif'"),
+        ("\n{% end if %}", 2, "unexpected tag 'end'"),
+        ("\n{% endif %}", 2, "unexpected tag 'endif'"),
+        ("\n{% if a = b %}x{% endif %}", 2, "found '='"),
+        ("\n{% if a && b %}x{% endif %}", 2, "unexpected '&'"),
+        ("\n{% if %}x{% endif %}", 2, "missing expression"),
+        ("\n{% unless a %}\nx", 2, "endunless"),
+        ("\n{% for x of y %}{% endfor %}", 2, "expected in"),
+        ("\n{% assign x == 1 %}", 2, "expected '='"),
+        ("\n{% capture %}{% endcapture %}", 2, "missing expression"),
+        ("\n{% case a %}\n{% when %}x{% endcase %}", 3, "missing expression"),
+        ('\n{{ name | default "x" }}', 2, "found string"),
+        ("\n{{ name | default: “x” }}", 2, "unexpected '“'"),
+        ("\n{{ first name }}", 2, "found word"),
+        ("\n{{ 'it's' }}", 2, "unexpected"),
+        ("\n{{ user['name' }}", 2, "path segment"),
+        ("\n{{ name }", 2, "never closed"),
+        ("\n{{ 7*7 }}", 2, "unexpected '*'"),
+        ("\n{{#if a}}x{{/if}}", 2, "unexpected '#'"),
+        ("\n{{{ name }}}", 2, "unexpected '{'"),
+        ("{% cycle " + "1," * 101 + "1 %}", 1, "cycle of more than"),
+        ("\n{% if (1..9) contains 'x' %}x{% endif %}", 2, "compare with"),
+        ("\n{% for i in (1..n) offset: 5 %}{% endfor %}", 2, "reversed or offset"),
+        ("<b>" * 20_001, 1, "tags of HTML"),
         ("{% if true %}" * 500 + "{% endif %}" * 500, 1, "nest"),
     ],
 )
@@ -306,33 +339,12 @@ def test_a_source_that_cannot_work_is_refused_with_its_line(
     assert (problem.part, problem.line) == ("html", line)
 
 
-def test_a_source_may_be_a_megabyte_and_not_more() -> None:
-    plain("x" * 1_000_000)
+def test_a_source_may_be_half_a_megabyte_and_not_more() -> None:
+    plain("x" * 500_000)
     with pytest.raises(TemplateError, match="longer than"):
-        plain("x" * 1_000_001)
+        plain("x" * 500_001)
     with pytest.raises(TemplateError, match="neither html nor text"):
         plain()
-
-
-BOMBS = [
-    "{% for a in (1..9999) %}{% for b in (1..9999) %}x{% endfor %}{% endfor %}",
-    "{% for a in (1..n) %}x{% endfor %}",
-    "{% assign a = 'xxx' %}{% for i in (1..99) %}{% assign a = a | append: a %}{% endfor %}{{ a }}",
-    "{% for i in (1..9000) %}x{% endfor %}" * 50,
-    "{{ big | replace: 'x', big }}",
-    "{{ big | split: '' | join: big }}",
-    "{% assign n = 9 %}{% for i in (1..60) %}{% assign n = n | times: n %}{% endfor %}{{ n }}",
-    "{{ big }}" * 20,
-    "{% tablerow a in (1..9999) %}{% for b in (1..9999) %}x{% endfor %}{% endtablerow %}",
-]
-
-
-@pytest.mark.parametrize("source", BOMBS)
-@pytest.mark.timeout(20)
-def test_a_bomb_fails_one_message_within_its_limits(source: str) -> None:
-    campaign = plain(source)
-    with pytest.raises(RenderError, match=r"^template: "):
-        campaign.render(somebody({"n": 10**12, "big": "x" * 60_000}))
 
 
 def test_logic_that_is_repeated_word_for_word_has_one_slot() -> None:
@@ -355,7 +367,10 @@ def test_repeated_logic_sees_what_was_assigned_in_between() -> None:
 @pytest.mark.parametrize("name", sorted(environment(autoescape=True).filters))
 @pytest.mark.parametrize("arguments", ["", ": 'x'", ": v", ": 'x', v", ": 1, v"])
 def test_no_filter_lets_markup_through(name: str, arguments: str) -> None:
-    campaign = plain(f"{{{{ v | {name}{arguments} }}}}", allow_missing=True)
+    try:
+        campaign = plain(f"{{{{ v | {name}{arguments} }}}}", allow_missing=True)
+    except TemplateError:
+        return  # it takes more arguments, or fewer
     for value in ("<script>", "%3Cscript%3E", "PHNjcmlwdD4=", "&lt;script&gt;", "<a\n<script>"):
         for given in (value, [value], {"x": value}):
             result = campaign.render_many([somebody({"v": given})])[0]

@@ -70,6 +70,39 @@ def test_a_campaign_is_launched_and_says_where_to_look(served: Served) -> None:
     assert served.home.woken == [number]
 
 
+def test_a_preheader_and_headers_travel_and_the_author_is_warned(served: Served) -> None:
+    more = {"preheader": "For {{ name }}", "headers": {"x-entity-ref-id": "42"}}
+    html = {"html": "<p>Hi {{ name }}</p><img src='http://a.example/x.png' alt=''>"}
+    answer = served.api.post("/send-campaign", MAIL | html | more)
+    assert answer.status_code == 202, answer.json
+    [warning] = answer.json["warnings"]
+    assert warning.startswith("html, line 1: an image not at an https address")
+    row = served.home.campaign(answer.json["campaign_id"])
+    content = served.home.sender._composer.launched(row).content
+    assert ("X-Entity-Ref-ID", "42") in content.headers
+    assert "For " in "".join(str(piece) for piece in content.html or ())
+
+
+@pytest.mark.parametrize(
+    "more, field",
+    [
+        ({"preheader": "a\r\nb"}, "preheader"),
+        ({"preheader": "{{ x"}, "preheader"),
+        ({"preheader": "{{ shoe_size }}"}, "preheader"),
+        ({"headers": {"Bcc": "x@example.org"}}, "headers.Bcc"),
+        ({"headers": {"References": "a\r\nBcc: x@example.org"}}, "headers.References"),
+        ({"headers": {"References": 7}}, "headers.References"),
+        ({"headers": ["References"]}, "headers"),
+    ],
+)
+def test_a_preheader_or_header_that_cannot_be_is_refused_by_name(
+    served: Served, more: dict[str, Any], field: str
+) -> None:
+    answer = served.api.post("/send-campaign", MAIL | more)
+    assert answer.status_code == 422
+    assert fields_of(answer) == {field}
+
+
 def test_a_repeated_request_gets_the_first_answer(served: Served) -> None:
     key = {"Idempotency-Key": "spring 2026"}
     first = served.api.post("/send-campaign", MAIL, **key)

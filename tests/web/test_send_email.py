@@ -55,6 +55,15 @@ def test_a_mail_may_have_an_end(served: Served) -> None:
     assert shown["expires_at"] == "2199-01-01T00:00:00.000Z"
 
 
+def test_a_mail_may_go_on_with_a_conversation(served: Served) -> None:
+    more = {"headers": {"References": "<1@example.com>"}, "html": "<p>x</p>", "preheader": "Yes"}
+    assert served.api.post("/send-email", MAIL | more).status_code == 202
+    for headers in ({"To": "x@example.org"}, {"References": "a\nb"}):
+        refused = served.api.post("/send-email", MAIL | {"headers": headers})
+        assert refused.status_code == 422
+        assert refused.json["errors"][0]["field"].startswith("headers.")
+
+
 def test_the_sends_to_an_address_come_newest_first_page_by_page(served: Served) -> None:
     served.home.add_people(1)
     served.home.launch()

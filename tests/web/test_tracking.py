@@ -67,6 +67,25 @@ def test_a_click_goes_on_to_the_link_of_this_person(site: Site) -> None:
     assert {row.link for row in site.mailed.rows(engagement)} == {0, 1}
 
 
+ODD_TARGETS = {
+    "https://пример.example/ü?q={{ name }}": "https://xn--e1afmkfd.example/%C3%BC?q=Person%200",
+    "https://a.example/?a=1&region=eu&copy=2": "https://a.example/?a=1&region=eu&copy=2",
+    "https://a.example/%7B%7Bname%7D%7D": "https://a.example/%7B%7Bname%7D%7D",
+    "https://a.example/%E2%82%AC?x=%20#{{ name }}": "https://a.example/%E2%82%AC?x=%20#Person%200",
+    "https://[::1]:8080/x": "https://[::1]:8080/x",
+    "https://a.example/{{ gone }}": "https://a.example/",
+}
+
+
+def test_odd_targets_reach_the_browser_as_addresses(site: Site) -> None:
+    with site.mailed.db.write() as connection:
+        connection.execute(campaigns.update().values(links=list(ODD_TARGETS)))
+    for number, wanted in enumerate(ODD_TARGETS.values()):
+        answer = site.client.get(f"/c/{site.tracking()}/{number}", headers=AGENT)
+        assert (answer.status_code, answer.headers["Location"]) == (302, wanted)
+    site.written()
+
+
 def test_head_on_a_link_is_answered_and_empty(site: Site) -> None:
     answer = site.client.head(f"/c/{site.tracking()}/1")
     assert (answer.status_code, answer.data) == (302, b"")
