@@ -172,8 +172,9 @@ class Importer:
             if not self._started:
                 self._start(connection, now)
             verdicts = merge(connection, changes, replace(self._origin, at=now))
-            news = self._counted(verdicts)
-            import_log.save(connection, self._report.import_id, news, now)
+            if set(verdicts) != {Verdict.UNCHANGED}:  # else nothing is written at all
+                news = self._counted(verdicts)
+                import_log.save(connection, self._report.import_id, news, now)
             return verdicts
 
         verdicts = self._db.transact(work)

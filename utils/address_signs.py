@@ -43,11 +43,9 @@ class Sign(NamedTuple):
 
 def sign_of(address: Address) -> Sign | None:
     """The gravest sign of an address, or None."""
-    meant = _meant(address.domain)
-    if meant:
-        return Sign("typo", f"{address.domain} looks like a typing error of {meant}")
-    if _is_disposable(address.domain):
-        return Sign("disposable", f"{address.domain} gives out throw-away mailboxes")
+    sign = _sign_of_domain(address.domain)
+    if sign is not None:
+        return sign
     local = address.canonical.rpartition("@")[0]
     if local in _ROLES:
         return Sign("role", f"{local}@ is a role, not a person")
@@ -55,6 +53,15 @@ def sign_of(address: Address) -> Sign | None:
 
 
 @lru_cache(maxsize=65536)
+def _sign_of_domain(domain: str) -> Sign | None:
+    meant = _meant(domain)
+    if meant:
+        return Sign("typo", f"{domain} looks like a typing error of {meant}")
+    if _is_disposable(domain):
+        return Sign("disposable", f"{domain} gives out throw-away mailboxes")
+    return None
+
+
 def _meant(domain: str) -> str | None:
     """The large provider's domain of which this is one slip away."""
     name, _, rest = domain.partition(".")
@@ -84,7 +91,6 @@ def _one_slip(given: str, meant: str) -> bool:
     )
 
 
-@lru_cache(maxsize=65536)
 def _is_disposable(domain: str) -> bool:
     """A domain of the list, or below one."""
     parts = domain.split(".")
