@@ -15,8 +15,6 @@ _OPEN: Mapping[str, tuple[str | None, ...]] = {
 }  # fmt: skip
 #: Names of many campaigns stand below each other.
 _LONGEST_NAME = 200
-#: Fields that came after the first version.
-_LATER = {"scheduled_at", "preheader", "headers"}
 _WRITTEN = (*_OPEN, "subject", "html", "text", "scheduled_at")
 
 
@@ -49,10 +47,8 @@ class Draft:
     scheduled_at: float | None = None  #: Unix seconds; None = as soon as it is sent
 
     def fingerprint(self) -> str:
-        """Equal for requests that ask for the same. What was not always there and is not named is
-        no part of it: requests of before keep theirs."""
-        named = {name: getattr(self, name) for name in self.__slots__}
-        return fingerprint({n: value for n, value in named.items() if value or n not in _LATER})
+        """Equal for requests that ask for the same."""
+        return fingerprint({name: getattr(self, name) for name in self.__slots__})
 
     @property
     def has_content(self) -> bool:

@@ -20,9 +20,15 @@ Answer = TypeVar("Answer")
 KEY_KEPT_SECONDS = 7 * 86400
 
 
+#: Fields of requests that were not always there.
+_LATER = frozenset({"scheduled_at", "preheader", "headers"})
+
+
 def fingerprint(fields: Mapping[str, Any]) -> str:
-    """Equal for requests that ask for the same."""
-    return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Equal for requests that ask for the same. What was not always there and is not named is no
+    part of it: a request that is repeated across an upgrade is the same."""
+    named = {name: value for name, value in fields.items() if value or name not in _LATER}
+    return hashlib.sha256(orjson.dumps(named, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class Request(NamedTuple):

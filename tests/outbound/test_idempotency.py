@@ -7,7 +7,7 @@ import pytest
 from database import migrate
 from database.engine import Database
 from outbound.draft import Draft
-from outbound.idempotency import KEY_KEPT_SECONDS
+from outbound.idempotency import KEY_KEPT_SECONDS, fingerprint
 from outbound.transactional import Mail
 from tests import house
 from tests.house import House
@@ -48,3 +48,11 @@ def test_after_seven_days_a_key_may_be_used_anew_and_no_other_key_is_touched(hom
     assert home.mailer.post(MAIL, idempotency_key="b").send_id != mail.send_id
     assert home.campaign(first.campaign_id)["idempotency_key"] is None
     assert home.campaign(other.campaign_id)["idempotency_key"] == "c"
+
+
+def test_a_request_of_before_is_the_same_when_newer_fields_are_left_open() -> None:
+    known = fingerprint({"subject": "Hello", "esp": None})
+    newer = {"preheader": None, "headers": {}, "scheduled_at": None}
+    assert fingerprint({"subject": "Hello", "esp": None} | newer) == known
+    assert fingerprint({"subject": "Hello", "esp": None} | newer | {"preheader": "Yes"}) != known
+    assert fingerprint({"subject": "Hello"}) != known
