@@ -52,7 +52,7 @@ def test_after_seven_days_a_key_may_be_used_anew_and_no_other_key_is_touched(hom
 
 def test_a_request_of_before_is_the_same_when_newer_fields_are_left_open() -> None:
     known = fingerprint({"subject": "Hello", "esp": None})
-    newer = {"preheader": None, "headers": {}, "scheduled_at": None}
+    newer: dict[str, object] = {"preheader": None, "headers": {}, "scheduled_at": None}
     assert fingerprint({"subject": "Hello", "esp": None} | newer) == known
     assert fingerprint({"subject": "Hello", "esp": None} | newer | {"preheader": "Yes"}) != known
     assert fingerprint({"subject": "Hello"}) != known
