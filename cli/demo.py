@@ -46,9 +46,9 @@ HTML = """<html><body>
 FIRST_NAMES = ("Ana", "Björn", "Chloé", "Dmitri", "Eoin", "Fatima", "Grace", "Hiroshi", "Ines")
 LAST_NAMES = ("O'Neill", "García", "Müller", "Søndergaard", "Okafor", "Nguyen", "Rossi")
 CITIES = ("Lisbon", "Zürich", "Kraków", "São Paulo", "Åarhus")
-#: What becomes of a message is decided by its recipient's local part (docs/simulator.md).
-#: One in so many, the rarest first.
-FATES = {2000: "complaint+", 200: "soft+", 150: "block+", 100: "hard+", 70: "defer+", 10: "click+"}
+#: Decided by the recipient's local part (docs/simulator.md): one in so many, the rarest first. Few
+#: bounce hard: an import orders by address, so they leave in a row, and ten would stop it all.
+FATES = {2000: "complaint+", 1000: "hard+", 200: "soft+", 150: "block+", 70: "defer+", 10: "click+"}
 
 
 class Narrator:
