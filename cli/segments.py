@@ -9,10 +9,10 @@ from flask.cli import with_appcontext
 from database import segment_view
 from database.models import SubscriberStatus
 from database.segment_view import Verdict
-from database.segments import SavedSegments, Tree, parse
+from database.segments import SavedSegments, Tree, parse, read
 from utils.errors import Invalid, NotFound
 from web.context import house
-from web.segment_models import rule_of, verdict_out
+from web.segment_models import verdict_out
 
 
 @click.group()
@@ -89,7 +89,7 @@ def _shown(value: Any) -> str:
 
 def _tree(rule: str) -> Tree:
     try:
-        return parse(rule_of(rule), _saved())
+        return parse(read(rule), _saved())
     except Invalid as error:
         raise click.UsageError(str(error)) from error
 

@@ -10,6 +10,7 @@ from database.lifecycle import sources_of
 from database.models import LEDGER, SINGLE, CampaignKind, Phase, campaigns, sends, subscribers
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
+from utils.errors import NotFound
 
 _t = campaigns
 #: Rows of `sends` are made in transactions of this many subscriber ids.
@@ -24,6 +25,15 @@ def insert(connection: sa.Connection, values: Mapping[str, Any]) -> int:
 def get(connection: sa.Connection, campaign_id: int) -> sa.RowMapping | None:
     """One campaign with all its columns."""
     return connection.execute(sa.select(_t).where(_t.c.id == campaign_id)).mappings().one_or_none()
+
+
+def shown(connection: sa.Connection, campaign_id: int) -> sa.RowMapping:
+    """The same for whoever asks by number. Raises NotFound when there is none; the hidden one of a
+    single mail is nobody's to see, as it is nobody's to act on: `/sends/{id}` shows the mail."""
+    row = get(connection, campaign_id)
+    if row is None or row["kind"] != CampaignKind.CAMPAIGN:
+        raise NotFound(f"there is no campaign {campaign_id}")
+    return row
 
 
 class Brief(NamedTuple):
@@ -46,6 +56,14 @@ def brief(connection: sa.Connection, campaign_id: int) -> Brief | None:
     """The few columns that every claim reads."""
     row = connection.execute(_BRIEF, {"id": campaign_id}).one_or_none()
     return Brief._make(row) if row else None
+
+
+def shown_brief(connection: sa.Connection, campaign_id: int) -> Brief:
+    """The same under the rule of `shown`."""
+    campaign = brief(connection, campaign_id)
+    if campaign is None or campaign.kind != CampaignKind.CAMPAIGN:
+        raise NotFound(f"there is no campaign {campaign_id}")
+    return campaign
 
 
 def page(

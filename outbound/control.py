@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from database import campaigns, expiry, send_acts, transactional
 from database import esp_performance as performance
 from database.engine import Database
-from database.models import SINGLE, CampaignKind, Phase
+from database.models import SINGLE, Phase
 from database.models import CampaignStatus as C
 from database.models import SendStatus as S
 from database.send_acts import Slice
 from outbound import guard
-from utils.errors import Conflict, NotFound
+from utils.errors import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +162,9 @@ class CampaignControl:
             self._must_be(connection, campaign_id, ())
 
     def _must_be(self, connection: sa.Connection, campaign_id: int, allowed: tuple[C, ...]) -> None:
-        campaign = campaigns.brief(connection, campaign_id)
-        if campaign is None or campaign.kind != CampaignKind.CAMPAIGN:
-            raise NotFound(f"there is no campaign {campaign_id}")
-        if campaign.status not in allowed:
-            raise Conflict(f"campaign {campaign_id} is {campaign.status}")
+        status = campaigns.shown_brief(connection, campaign_id).status
+        if status not in allowed:
+            raise Conflict(f"campaign {campaign_id} is {status}")
 
     # --- heal ----------------------------------------------------------------------------------
 

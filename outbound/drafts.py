@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from database import campaigns, drafts
 from database.engine import Database
-from database.models import CampaignKind, CampaignStatus
+from database.models import CampaignStatus
 from outbound.checks import Examiner, time_problems
 from outbound.draft import Draft, columns, draft_of
 from outbound.idempotency import KEY_KEPT_SECONDS
-from utils.errors import Conflict, FieldError, Invalid, NotFound
+from utils.errors import Conflict, FieldError, Invalid
 from utils.signing import new_nonce
 
 #: Edits of one campaign that may come in between before ours is given up.
@@ -94,10 +94,7 @@ class Drafts:
 
     def _row(self, campaign_id: int) -> sa.RowMapping:
         with self._db.read() as connection:
-            row = campaigns.get(connection, campaign_id)
-        if row is None or row["kind"] != CampaignKind.CAMPAIGN:
-            raise NotFound(f"there is no campaign {campaign_id}")
-        return row
+            return campaigns.shown(connection, campaign_id)
 
 
 def _check_time(at: float | None, now: float) -> None:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from database import building, campaigns
 from database.engine import Database
-from database.models import CampaignKind, Phase
 from database.models import CampaignStatus as C
+from database.models import Phase
 from outbound.checks import Examined, Examiner, time_problems
 from outbound.draft import Draft, NotReady, columns, draft_of
 from outbound.idempotency import Request, fingerprint, first_answer, free, once
-from utils.errors import Conflict, Invalid, NotFound
+from utils.errors import Conflict, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,7 @@ class Launcher:
 
     def _row(self, campaign_id: int) -> sa.RowMapping:
         with self._db.read() as connection:
-            row = campaigns.get(connection, campaign_id)
-        if row is None or row["kind"] != CampaignKind.CAMPAIGN:
-            raise NotFound(f"there is no campaign {campaign_id}")
-        return row
+            return campaigns.shown(connection, campaign_id)
 
     # --- writes ------------------------------------------------------------------------------
 

@@ -12,13 +12,12 @@ import sqlalchemy as sa
 from database import campaigns, progress
 from database import esp_performance as performance
 from database.engine import Database
-from database.models import CampaignKind, CampaignStatus, Lane, Phase
+from database.models import CampaignStatus, Lane, Phase
 from outbound import canary, guard
 from outbound.batches import records_of
 from services.esp_manager import EspManager, Record, Standing
 from services.policies import guard as policy
 from services.policies.guard import Guard
-from utils.errors import NotFound
 
 #: Shorter waits than this are the rhythm of a rate, not something to report.
 WORTH_TELLING_SECONDS = 1.0
@@ -70,13 +69,9 @@ class CampaignReader:
         self._clock = clock
 
     def get(self, campaign_id: int) -> Overview:
-        """One campaign; NotFound when there is none. A single mail's hidden one is nobody's to
-        see, as it is nobody's to act on: `/sends/{id}` shows the mail."""
+        """One campaign; NotFound when there is none to see (`campaigns.shown`)."""
         with self._db.read() as connection:
-            row = campaigns.get(connection, campaign_id)
-            if row is None or row["kind"] != CampaignKind.CAMPAIGN:
-                raise NotFound(f"there is no campaign {campaign_id}")
-            return self._overviews(connection, [row])[0]
+            return self._overviews(connection, [campaigns.shown(connection, campaign_id)])[0]
 
     def page(
         self, limit: int, before: int | None = None, status: str | None = None

@@ -11,8 +11,6 @@ from flask import Response
 
 from database import campaigns, send_acts
 from database.engine import Database
-from database.models import CampaignKind
-from utils.errors import NotFound
 from web.send_models import SendOut, send_fields
 
 COLUMNS = tuple(SendOut.model_fields)
@@ -35,10 +33,7 @@ def response(database: Database, campaign_id: int, status: str | None, esp: str 
 
 def nonce_of(connection: sa.Connection, campaign_id: int) -> str:
     """What a campaign's send ids begin with."""
-    campaign = campaigns.brief(connection, campaign_id)
-    if campaign is None or campaign.kind != CampaignKind.CAMPAIGN:
-        raise NotFound(f"there is no campaign {campaign_id}")
-    return campaign.nonce
+    return campaigns.shown_brief(connection, campaign_id).nonce
 
 
 def safe(cell: object) -> object:

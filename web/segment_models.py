@@ -1,12 +1,10 @@
 """The shapes of segments in HTTP. Decides nothing."""
 
-import json
 from typing import Any
 
 from pydantic import Field
 
 from database.segment_view import Size, Verdict
-from utils.errors import Invalid
 from utils.times import rfc3339
 from web.campaign_models import Line
 from web.shapes import Answer, Query
@@ -68,16 +66,6 @@ class ExplainOut(Answer):
     in_segment: bool
     reached: bool = Field(description="In it and active")
     verdict: VerdictOut
-
-
-def rule_of(text: str) -> Any:
-    """A rule tree if the text begins like one, else a name. Raises Invalid."""
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        raise Invalid.of("segment", "begins like a rule and is not JSON") from None
 
 
 def count_out(size: Size, at: float, seconds: float) -> CountOut:

@@ -9,7 +9,7 @@ from flask_openapi import APIBlueprint, Tag
 from database import segment_view
 from database.models import SubscriberStatus
 from database.segment_view import Size
-from database.segments import SavedSegments, Tree, parse
+from database.segments import SavedSegments, Tree, parse, read
 from web.context import house
 from web.segment_models import (
     CountOut,
@@ -19,7 +19,6 @@ from web.segment_models import (
     SegmentOut,
     SegmentsOut,
     count_out,
-    rule_of,
     verdict_out,
 )
 
@@ -43,14 +42,14 @@ def list_segments() -> dict[str, Any]:
 @blueprint.get("/segments/count", responses={200: CountOut})
 def count_segment(query: CountQuery) -> dict[str, Any]:
     """How many people a segment has; `counted_at` says when that was true."""
-    counted = _counted(parse(rule_of(query.segment), _saved()), fresh=query.fresh)
+    counted = _counted(parse(read(query.segment), _saved()), fresh=query.fresh)
     return count_out(*counted).model_dump()
 
 
 @blueprint.get("/segments/explain", responses={200: ExplainOut})
 def explain_segment(query: ExplainQuery) -> dict[str, Any]:
     """Why somebody is in a segment, or is not: every rule in it, and what they have there."""
-    tree = parse(rule_of(query.segment), _saved())
+    tree = parse(read(query.segment), _saved())
     person = house().lists.get(query.email)
     with house().db.read() as connection:
         verdict = segment_view.explain(connection, tree, person, house().clock())

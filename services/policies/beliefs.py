@@ -80,6 +80,11 @@ def bad_rate_bound(belief: Belief, prior: Prior, z: float = Z90) -> float:
     return mean + z * math.sqrt(mean * (1.0 - mean) / (size + 1.0))
 
 
+def sure_rate(belief: Belief, prior: Prior) -> float:
+    """The bad rate that is 95 % sure to be exceeded."""
+    return bad_rate_bound(belief, prior, -Z95)
+
+
 _HOUR = 3600.0
 _LONGEST_HALF_LIFE = 72 * _HOUR
 

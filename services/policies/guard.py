@@ -108,9 +108,7 @@ def untold(guard: Guard, news: News, taken: int) -> Guard:
 
 
 def _surely(bad: int, sent: int, prior: Prior) -> float:
-    """The rate that is 95 % sure to be exceeded."""
-    belief = Belief(max(0, sent - bad), bad)
-    return beliefs.bad_rate_bound(belief, prior, -beliefs.Z95)
+    return beliefs.sure_rate(Belief(max(0, sent - bad), bad), prior)
 
 
 def _judged(guard: Guard, margin: float) -> Guard:

@@ -236,10 +236,10 @@ def _disrepute(evidence: Evidence, here: Mapping[str, Cell], now: float) -> str:
     if score < QUARANTINE_SCORE:
         return f"the reputation of its mail fell to {score:.0f}"
     hard, complaint = evidence.bounce.belief, evidence.complaint.belief
-    if beliefs.bad_rate_bound(hard, scores.BOUNCE.prior, -beliefs.Z95) > HARD_LIMIT:
+    if beliefs.sure_rate(hard, scores.BOUNCE.prior) > HARD_LIMIT:
         return f"more than {HARD_LIMIT:.0%} hard bounces"
     if complaint.size < COMPLAINT_MESSAGES:
         return ""
-    if beliefs.bad_rate_bound(complaint, scores.COMPLAINT.prior, -beliefs.Z95) > COMPLAINT_LIMIT:
+    if beliefs.sure_rate(complaint, scores.COMPLAINT.prior) > COMPLAINT_LIMIT:
         return f"more than {COMPLAINT_LIMIT:.1%} complaints"
     return ""
